@@ -9,7 +9,12 @@ import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const patterns = ["packages/*/test/**/*.test.ts", "tests/**/*.test.ts", "examples/**/*.test.ts", "benchmarks/**/*.test.ts"];
+const patterns = [
+  "packages/*/test/**/*.test.ts",
+  "tests/**/*.test.ts",
+  "examples/**/*.test.ts",
+  "benchmarks/**/*.test.ts",
+];
 
 /** A file that has not ended by then holds something it should have let go of; it is killed and counts as failed. */
 const fileDeadlineMs = 300_000;

@@ -4,20 +4,12 @@
 "use strict";
 
 var required = 24;
-var major = parseInt(process.versions.node, 10);
+var running = process.versions.node;
 
-if (major < required) {
-  console.error(
-    "millrace needs Node " +
-      required +
-      " or newer, and this is Node " +
-      process.versions.node +
-      ". Install Node " +
-      required +
-      " (https://nodejs.org/en/download, or `nvm install " +
-      required +
-      "`) and run it again."
-  );
+if (parseInt(running, 10) < required) {
+  var need = "millrace needs Node " + required + " or newer, and this is Node " + running + ". ";
+  var remedy = "Install it from https://nodejs.org/en/download or with `nvm install " + required + "`.";
+  console.error(need + remedy);
   process.exit(1);
 }
 
