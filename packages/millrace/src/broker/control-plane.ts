@@ -1,0 +1,111 @@
+// The one way to change the catalog: decide on a snapshot, commit against its revision, decide again when somebody was first.
+
+import { CatalogView, isMillraceError, MillraceError, toHex } from "../core/index.ts";
+import type { AuditEntry, CatalogOperation, CatalogStore, Clock, EpochMs, Random } from "../core/index.ts";
+
+/** What a decision wants to happen. No operations: nothing is committed and nothing is audited. */
+export interface CatalogDecision<T> {
+  readonly operations: readonly CatalogOperation[];
+  readonly audit: readonly Omit<AuditEntry, "at" | "actor">[];
+  readonly result: T;
+}
+
+/** Facts a decision may use beside the snapshot. */
+export interface DecisionContext {
+  readonly now: EpochMs;
+  /** A new id of 32 hex digits at each call. */
+  readonly newId: () => string;
+}
+
+const maxConflicts = 20;
+
+export class ControlPlane implements Disposable {
+  readonly #store: CatalogStore;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #listeners = new Set<(view: CatalogView) => void>();
+  readonly #unsubscribe: () => void;
+  #view: CatalogView;
+  /** Mutations of this server run one after the other; conflicts can then only come from other servers. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  private constructor(store: CatalogStore, clock: Clock, random: Random, view: CatalogView) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#random = random;
+    this.#view = view;
+    this.#unsubscribe = store.onChange((revision) => {
+      // A failed refresh is made up for by the next change or conflict: the stored revision decides, not this copy.
+      if (revision > this.#view.revision)
+        void this.#exclusively(async () => await this.#refresh()).catch(() => undefined);
+    });
+  }
+
+  static async open(store: CatalogStore, clock: Clock, random: Random): Promise<ControlPlane> {
+    return new ControlPlane(store, clock, random, CatalogView.of(await store.load()));
+  }
+
+  /** The newest snapshot this server knows. */
+  get view(): CatalogView {
+    return this.#view;
+  }
+
+  /**
+   * Decides and commits. `decide` must be pure: it may run again on a newer snapshot. Its errors pass through.
+   * `actor` is who wants it, for the audit log. Answers once the change is on disk and `view` shows it.
+   */
+  async change<T>(
+    actor: string,
+    decide: (view: CatalogView, context: DecisionContext) => CatalogDecision<T>,
+  ): Promise<T> {
+    return await this.#exclusively(async () => {
+      for (let conflicts = 0; ; conflicts += 1) {
+        const view = this.#view;
+        const now = this.#clock.now();
+        const decision = decide(view, { now, newId: () => toHex(this.#random.bytes(16)) });
+        if (decision.operations.length === 0) return decision.result;
+        try {
+          const revision = await this.#store.commit({
+            expectedRevision: view.revision,
+            operations: decision.operations,
+            audit: decision.audit.map((entry) => ({ ...entry, at: now, actor })),
+          });
+          this.#show(view.with(decision.operations, revision));
+          return decision.result;
+        } catch (error) {
+          if (!isMillraceError(error, "CATALOG_CONFLICT")) throw error;
+          if (conflicts >= maxConflicts)
+            throw new MillraceError("CATALOG_CONFLICT", "The settings kept changing", { cause: error });
+          await this.#refresh();
+        }
+      }
+    });
+  }
+
+  /** Calls back after every change, with the new snapshot. Returns the way to stop listening. */
+  onChange(listener: (view: CatalogView) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  [Symbol.dispose](): void {
+    this.#unsubscribe();
+    this.#listeners.clear();
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(work);
+    this.#queue = turn.catch(() => undefined);
+    return await turn;
+  }
+
+  async #refresh(): Promise<void> {
+    this.#show(CatalogView.of(await this.#store.load()));
+  }
+
+  #show(view: CatalogView): void {
+    if (view.revision <= this.#view.revision) return;
+    this.#view = view;
+    for (const listener of this.#listeners) listener(view);
+  }
+}

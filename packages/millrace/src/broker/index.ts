@@ -1,0 +1,11 @@
+// The broker's public surface.
+
+export * from "./broker.ts";
+export * from "./consumers.ts";
+export * from "./control-plane.ts";
+export * from "./intake.ts";
+export * from "./pull.ts";
+export * from "./purges.ts";
+export * from "./push-target.ts";
+export * from "./queues.ts";
+export type { LoopState } from "./consumer-loop.ts";

@@ -1,0 +1,77 @@
+// The way in: every accepted message passes here, whichever door it came through.
+
+import { makeMessageId, MillraceError } from "../core/index.ts";
+import type {
+  CatalogView,
+  Clock,
+  Logger,
+  QueueId,
+  QueueRecord,
+  Random,
+  SendReceipt,
+  StorageEngine,
+} from "../core/index.ts";
+import { prepareSend } from "../contract/index.ts";
+import type { SendItem } from "../contract/index.ts";
+
+export interface IntakeDependencies {
+  readonly engine: StorageEngine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The catalog as it is now. */
+  readonly catalog: () => CatalogView;
+}
+
+export interface IntakeOptions {
+  readonly batchDelaySeconds?: number | undefined;
+  readonly source?: string | undefined;
+}
+
+/** Bytes of random drawn at once; a message takes ten. */
+const randomPool = 1_280;
+
+export class Intake {
+  readonly #dependencies: IntakeDependencies;
+  #pool: Uint8Array = new Uint8Array();
+  #used = 0;
+
+  constructor(dependencies: IntakeDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Accepts 1 to 100 messages for a queue: all or none. On disk when it resolves.
+   * Throws the errors of `prepareSend` and of the engine's `send`, and `QUEUE_NOT_FOUND`.
+   */
+  async send(queue: QueueId, items: readonly SendItem[], options: IntakeOptions = {}): Promise<SendReceipt> {
+    const record = this.#queue(queue);
+    const { engine, clock } = this.#dependencies;
+    const now = clock.now();
+    const messages = prepareSend(
+      items,
+      {
+        batchDelaySeconds: options.batchDelaySeconds,
+        queueDelaySeconds: record.delivery_delay_s,
+        source: options.source,
+      },
+      now,
+      () => makeMessageId(now, this.#tenRandomBytes()),
+    );
+    return await engine.send(queue, messages);
+  }
+
+  #queue(id: QueueId): QueueRecord {
+    const record = this.#dependencies.catalog().get("queue", id);
+    if (record === undefined) throw new MillraceError("QUEUE_NOT_FOUND", `Queue ${id} does not exist`);
+    return record;
+  }
+
+  #tenRandomBytes(): Uint8Array {
+    if (this.#used + 10 > this.#pool.length) {
+      this.#pool = this.#dependencies.random.bytes(randomPool);
+      this.#used = 0;
+    }
+    return this.#pool.subarray(this.#used, (this.#used += 10));
+  }
+}

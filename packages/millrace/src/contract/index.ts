@@ -1,0 +1,7 @@
+// The contract's public surface.
+
+export * from "./error-codes.ts";
+export * from "./limits.ts";
+export * from "./names.ts";
+export * from "./sending.ts";
+export * from "./settings.ts";

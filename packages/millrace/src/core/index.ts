@@ -1,0 +1,14 @@
+// The core's public surface.
+
+export * from "./batch-window.ts";
+export * from "./catalog.ts";
+export * from "./catalog-store.ts";
+export * from "./concurrency.ts";
+export * from "./delays.ts";
+export * from "./errors.ts";
+export * from "./identity.ts";
+export * from "./message.ts";
+export * from "./ports.ts";
+export * from "./retention.ts";
+export * from "./settlement.ts";
+export * from "./time.ts";

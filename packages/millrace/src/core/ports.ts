@@ -1,0 +1,192 @@
+// What the core and the broker need from the outside. Adapters implement these; the composition root connects them.
+
+import type { CatalogStore } from "./catalog-store.ts";
+import type { BatchWindow } from "./batch-window.ts";
+import type { BatchId, Holder, LeaseId, MessageId, MessageRef, QueueId } from "./identity.ts";
+import type { Accounting, Backlog, LeasedBatch, NewMessage, PeekedMessage, Readiness } from "./message.ts";
+import type { Decision, LeaseDecision } from "./settlement.ts";
+import type { EpochMs, Milliseconds } from "./time.ts";
+
+/** Tells the time. The only way anything below the adapters learns it. */
+export interface Clock {
+  now(): EpochMs;
+}
+
+/** Random bytes; seeded in simulations. */
+export interface Random {
+  bytes(count: number): Uint8Array;
+}
+
+/** Runs something later; simulated in tests. `cancel` may be called at any time, repeatedly. */
+export interface Timers {
+  /** Calls back once at or after `at`, never synchronously. */
+  at(at: EpochMs, callback: () => void): { cancel(): void };
+}
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Events with fields, one line each. Event names are dotted words: `lease.expired`. Bodies are never logged. */
+export interface Logger {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  error(event: string, fields?: LogFields): void;
+}
+
+export interface EngineCapabilities {
+  /** What was accepted survives the end of the process. */
+  readonly durable: boolean;
+  /** Several servers may use the same data at once. */
+  readonly shared: boolean;
+}
+
+export interface SendReceipt {
+  /** The queue just after this send, these messages included. */
+  readonly backlog: Backlog;
+  readonly readiness: Readiness;
+}
+
+export interface LeaseRequest {
+  /** At most this many messages, 1 to 100. */
+  readonly max: number;
+  /** Lease only when this window says so (`decideWindow`), judged in the same step; `undefined`: whatever is ready. */
+  readonly window: BatchWindow | undefined;
+  /** How long the lease hides the messages. */
+  readonly visibility: Milliseconds;
+  readonly holder: Holder;
+}
+
+/** Decisions on leased messages, applied in one atomic step. */
+export interface SettleRequest {
+  /** Decisions on single messages; they go before `whole`. */
+  readonly each: readonly LeaseDecision[];
+  /** A decision for every message of a batch that is still leased under it and not named in `each`. */
+  readonly whole: readonly { readonly batch: BatchId; readonly decision: Decision }[];
+}
+
+export interface SettleReceipt {
+  /** Messages the decisions were applied to, those in `late` included. */
+  readonly done: number;
+  /**
+   * Leases that had ended but whose ack was honoured because the message was still stored, though somebody else may hold
+   * it meanwhile (queues-contract.md section 10, late ack).
+   */
+  readonly late: readonly LeaseId[];
+  /** Leases that no longer mean anything: settled before, expired and not an ack, purged. A result, not an error. */
+  readonly stale: readonly LeaseId[];
+  readonly backlog: Backlog;
+  readonly readiness: Readiness;
+}
+
+export interface ExpiredLease {
+  readonly lease: LeaseId;
+  readonly id: MessageId;
+  readonly attempts: number;
+}
+
+/** Where a queue stands; for starting loops without reading the backlog. */
+export interface QueueSurvey {
+  readonly queue: QueueId;
+  readonly backlog: Backlog;
+  readonly readiness: Readiness;
+}
+
+/** A place among the deliveries that may run at once. */
+export interface Slot {
+  /** Frees the place. May be called twice. */
+  release(): Promise<void>;
+}
+
+/**
+ * Stores messages and hands them out. Every operation is atomic, and on disk when its promise resolves (durable engines).
+ * All may be called concurrently. Time comes from the Clock the engine was opened with.
+ *
+ * Errors (`MillraceError`): `QUEUE_NOT_FOUND`; `UNAVAILABLE` (nothing happened, try again), `UNKNOWN_OUTCOME` (it may have
+ * happened: try again with the same message ids), `STORAGE_FULL`, `DATA_DAMAGED`, `ENGINE_CLOSED`.
+ *
+ * Storage for a queue is made and removed by `catalog.commit` in the same atomic step as the queue's record.
+ */
+export interface StorageEngine extends AsyncDisposable {
+  /** `memory`, `sqlite`, … */
+  readonly name: string;
+  readonly capabilities: EngineCapabilities;
+  readonly catalog: CatalogStore;
+
+  /**
+   * Stores all messages or none. With `resend`, messages whose id is still stored are skipped, so that repeating a send whose
+   * outcome is unknown does not double it.
+   */
+  send(queue: QueueId, messages: readonly NewMessage[], options?: { readonly resend?: boolean }): Promise<SendReceipt>;
+
+  /**
+   * Leases distinct messages, each to one holder only, longest ready first (best effort). A message whose lease has ended is
+   * not ready again by itself: see `expiredLeases`. Delayed messages that are due are ready.
+   */
+  lease(queue: QueueId, request: LeaseRequest): Promise<LeasedBatch>;
+
+  /** Applies decisions. Unknown or ended leases are reported, never thrown. A dead-letter target must exist. */
+  settle(queue: QueueId, request: SettleRequest): Promise<SettleReceipt>;
+
+  /** Moves the end of leases still held to `endsAt`; answers those that could not be moved. */
+  extend(queue: QueueId, leases: readonly LeaseId[], endsAt: EpochMs): Promise<{ readonly stale: readonly LeaseId[] }>;
+
+  /** Leases that have ended and that nobody settled, oldest first, at most `limit`. They stay leased until settled. */
+  expiredLeases(queue: QueueId, limit: number): Promise<readonly ExpiredLease[]>;
+
+  /**
+   * Gives back everything a holder has, in all queues, without counting the attempt: the holder is known to be gone.
+   * Answers how many messages.
+   */
+  releaseHolder(holder: Holder): Promise<number>;
+
+  /** All holders of leases, so that a starting server can release those of servers that are gone. */
+  holders(): Promise<readonly Holder[]>;
+
+  /** Looks at messages without leasing, oldest first. `max` 1 to 100; `after` continues behind a ref. */
+  peek(
+    queue: QueueId,
+    options: { readonly max: number; readonly after?: MessageRef | undefined },
+  ): Promise<readonly PeekedMessage[]>;
+
+  /**
+   * Deletes what was stored when the purge began, in slices: call until `more` is false. The first call (no `token`) marks the
+   * extent, so messages sent meanwhile survive. Leases on purged messages become stale.
+   */
+  purge(
+    queue: QueueId,
+    token: string | undefined,
+  ): Promise<{ readonly purged: number; readonly more: boolean; readonly token: string }>;
+
+  /** Deletes single messages by ref, leased ones too. Unknown refs are answered, not thrown. */
+  purgeByRef(
+    queue: QueueId,
+    refs: readonly MessageRef[],
+  ): Promise<{ readonly purged: number; readonly unknown: readonly MessageRef[] }>;
+
+  metrics(queue: QueueId): Promise<QueueSurvey & { readonly accounting: Accounting }>;
+
+  /** Every queue with a backlog or leases. Bounded work per queue; never reads the backlog itself. */
+  survey(): Promise<readonly QueueSurvey[]>;
+
+  /**
+   * Deletes at most `limit` messages that came into the queue before `storedBefore`, whatever their state but leased.
+   * `nextStoredAt`: when the oldest left came in, for planning the next sweep; `undefined` when none is left.
+   */
+  sweep(
+    queue: QueueId,
+    storedBefore: EpochMs,
+    limit: number,
+  ): Promise<{ readonly expired: number; readonly more: boolean; readonly nextStoredAt: EpochMs | undefined }>;
+
+  /**
+   * Takes one of at most `max` places for deliveries of a queue over all servers; `undefined` when all are taken.
+   * The place is lost when it is not released within `ttl`.
+   */
+  acquireSlot(queue: QueueId, holder: Holder, max: number, ttl: Milliseconds): Promise<Slot | undefined>;
+
+  /**
+   * Calls back when a queue may have something to lease. A hint: it may be lost or come for nothing; `readiness`, where
+   * given, is how the queue stood. Returns the way to stop listening.
+   */
+  onWake(listener: (queue: QueueId, readiness: Readiness | undefined) => void): () => void;
+}
