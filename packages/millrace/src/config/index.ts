@@ -1,0 +1,11 @@
+// The settings' public surface.
+
+export { isOpenToOthers, openDataFolder } from "./data-folder.ts";
+export type { DataFolder, DataFolderOptions } from "./data-folder.ts";
+export { nearest } from "./nearest.ts";
+export { announceServer, findServerFile, readServerFile } from "./server-file.ts";
+export type { ServerAddress, ServerFile } from "./server-file.ts";
+export { flagName, settingKeys, settingTable } from "./setting-table.ts";
+export type { SettingKey } from "./setting-table.ts";
+export { parseSettings } from "./settings.ts";
+export type { ServerSettings, SettingProblem, SettingsInput, SettingsResult } from "./settings.ts";

@@ -1,0 +1,326 @@
+// The catalogue of events: what the server says about itself, at which level, with which fields, and how people read it.
+//
+// An emitter calls the logger with the event's name and the fields listed here. The level is the catalogue's, whichever
+// method was called. Names of queues, Workers and ids are fields; bodies never are. Spans are in milliseconds (`ms`).
+// A *story* event is below the usual level, because a busy server has thousands a second, and shown by `millrace dev`.
+
+import type { LogFields } from "../core/index.ts";
+import { plural, span } from "./event-fields.ts";
+import type { EventFields } from "./event-fields.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+export interface EventDefinition {
+  readonly level: LogLevel | ((fields: EventFields) => LogLevel);
+  /** Shown by `millrace dev` even when its level is below the log's. */
+  readonly story?: true;
+  /** Written whatever the log's level: somebody waits for it. */
+  readonly always?: true;
+  /** Who did it or to whom it happened: the first column. */
+  readonly subject: (fields: EventFields) => string;
+  /** What happened, in a few words. */
+  readonly text: (fields: EventFields) => string;
+  /** More lines: stack traces, output of a program. */
+  readonly detail?: (fields: EventFields) => string | undefined;
+}
+
+const event = (definition: EventDefinition): EventDefinition => definition;
+const field = (name: string) => (fields: EventFields) => fields.text(name);
+const server = () => "millrace";
+const route = (fields: EventFields) => `${fields.text("queue")} → ${fields.text("worker")}`;
+const optional = (name: string) => (fields: EventFields) => (fields.has(name) ? fields.text(name) : undefined);
+
+export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
+  // ── the server ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** api, console, workers, account_id, pid. In JSON exactly these, nothing else: scripts wait for it. */
+  ready: event({
+    level: "info",
+    always: true,
+    subject: server,
+    text: () => "ready",
+    detail: (f) =>
+      [
+        `Workers   ${f.text("workers")}`,
+        `Console   ${f.text("console")}`,
+        `REST API  ${f.text("api")}`,
+        `Account   ${f.text("account_id")}`,
+      ].join("\n"),
+  }),
+  /** token, file. The one time a generated token is shown. */
+  "token.created": event({
+    level: "info",
+    always: true,
+    subject: server,
+    text: (f) => `made an administrator token, shown only now: ${f.text("token")}`,
+    detail: (f) => `It is kept in ${f.text("file")}; commands in this folder find it there.`,
+  }),
+  /** message. A setting that does not do what it seems to. */
+  "setting.warning": event({ level: "warn", subject: server, text: field("message") }),
+  /** reason?: `SIGTERM`, … */
+  "server.draining": event({
+    level: "info",
+    subject: server,
+    text: (f) => `stopping${f.has("reason") ? ` (${f.text("reason")})` : ""}: batches in flight finish first`,
+  }),
+  /** ms? */
+  "server.stopped": event({ level: "info", subject: server, text: (f) => `stopped${f.took()}` }),
+  /** message, stack?, remedy? */
+  "server.failed": event({
+    level: "error",
+    subject: server,
+    text: (f) => withRemedy(f, f.text("message")),
+    detail: optional("stack"),
+  }),
+
+  // ── messages and batches ────────────────────────────────────────────────────────────────────────────────────────────
+  /** queue, count, ms: stored and answered. */
+  "message.accepted": event({
+    level: "debug",
+    story: true,
+    subject: field("queue"),
+    text: (f) => `accepted ${f.count("count", "message")}${f.took()}`,
+  }),
+  /** queue, worker, count, attemptsFrom?, attemptsTo?: handed to the handler; attempts as the handler sees them. */
+  "batch.delivered": event({
+    level: "debug",
+    story: true,
+    subject: route,
+    text: (f) => `batch of ${f.text("count")}${attemptRange(f)}`,
+  }),
+  /** queue, worker, acked, retried, deadLettered, dropped, outcome, ms: the handler ended and everything is settled. */
+  "batch.completed": event({
+    level: (f) => (f.text("outcome") === "ok" ? "debug" : "warn"),
+    story: true,
+    subject: route,
+    text: (f) => {
+      const outcome = f.text("outcome") === "ok" ? "done" : `handler failed (${f.text("outcome")})`;
+      return `${outcome}: ${settled(f)}${f.took()}`;
+    },
+  }),
+  /**
+   * queue, worker, count, kind (`died`, `timedOut`, `notDelivered`), detail, ms?: the handler did not come to an end.
+   * What became of the messages, where it was settled: acked?, retried?, deadLettered?, dropped?
+   */
+  "batch.failed": event({
+    level: "warn",
+    story: true,
+    subject: route,
+    text: (f) => {
+      const what = failures[f.text("kind")] ?? f.text("kind");
+      return `batch of ${f.text("count")} ${what}: ${f.text("detail")}${f.took()}`;
+    },
+  }),
+  /** queue, attempts (deliveries so far), maxAttempts, delayMs, messageId? or count? (messages that share all this). */
+  "message.retried": event({
+    level: "debug",
+    story: true,
+    subject: field("queue"),
+    text: (f) => {
+      const several = f.number("count") > 1 ? `${plural(f.number("count"), "message")}: ` : "";
+      const wait = f.number("delayMs") > 0 ? `retry in ${span(f.number("delayMs"))}` : "retry at once";
+      return `${several}${wait} (attempt ${f.number("attempts") + 1} of ${f.text("maxAttempts")})`;
+    },
+  }),
+  /** queue, deadLetterQueue, attempts, messageId? or count? */
+  "message.deadLettered": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) =>
+      `${several(f)}dead-lettered to ${f.text("deadLetterQueue")} after ${f.count("attempts", "attempt")}${id(f)}`,
+  }),
+  /** queue, attempts, messageId? or count? */
+  "message.dropped": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) =>
+      `${several(f)}dropped after ${f.count("attempts", "attempt")}, for want of a dead letter queue${id(f)}`,
+  }),
+  /** queue, count */
+  "message.expired": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `${f.count("count", "message")} older than the queue's retention deleted`,
+  }),
+  /** queue, count: leases that ended without an answer. */
+  "lease.expired": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `${f.count("count", "lease")} ended without an answer: delivering again`,
+  }),
+
+  // ── queues and consumers ────────────────────────────────────────────────────────────────────────────────────────────
+  /** queue, reason? */
+  "queue.created": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `created${f.has("reason") ? ` (${f.text("reason")})` : ""}`,
+  }),
+  /** queue */
+  "queue.updated": event({ level: "info", subject: field("queue"), text: () => "settings changed" }),
+  /** queue */
+  "queue.deleted": event({ level: "info", subject: field("queue"), text: () => "deleted" }),
+  /** queue */
+  "queue.paused": event({ level: "info", subject: field("queue"), text: () => "deliveries paused" }),
+  /** queue */
+  "queue.resumed": event({ level: "info", subject: field("queue"), text: () => "deliveries resumed" }),
+  /** queue, count */
+  "queue.purged": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `purged ${f.count("count", "message")}`,
+  }),
+  /** queue, worker? (absent: pull) */
+  "consumer.attached": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `consumer attached: ${f.has("worker") ? f.text("worker") : "pull over HTTP"}`,
+  }),
+  /** queue, worker? */
+  "consumer.removed": event({ level: "info", subject: field("queue"), text: () => "consumer removed" }),
+
+  // ── Workers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** worker, version?, ms? */
+  "deploy.done": event({
+    level: "info",
+    subject: field("worker"),
+    text: (f) => `deployed${f.has("version") ? ` version ${f.text("version")}` : ""}${f.took()}`,
+  }),
+  /** worker, message */
+  "deploy.refused": event({
+    level: "warn",
+    subject: field("worker"),
+    text: (f) => `deploy refused: ${f.text("message")}`,
+  }),
+  /** worker */
+  "worker.deleted": event({ level: "info", subject: field("worker"), text: () => "deleted" }),
+  /** worker, pid? */
+  "worker.started": event({ level: "debug", subject: field("worker"), text: () => "process started" }),
+  /** worker, pid?, ms? */
+  "worker.ready": event({ level: "debug", subject: field("worker"), text: (f) => `running${f.took()}` }),
+  /** worker, code?, signal?, expected?: its process ended. */
+  "worker.exited": event({
+    level: (f) => (f.text("expected") === "true" ? "debug" : "warn"),
+    subject: field("worker"),
+    text: (f) => `process ended${exitReason(f)}`,
+  }),
+  /** worker, delayMs, restarts? */
+  "worker.restarting": event({
+    level: "warn",
+    subject: field("worker"),
+    text: (f) => (f.number("delayMs") > 0 ? `starting again in ${span(f.number("delayMs"))}` : "starting again"),
+  }),
+  /** worker, silentMs?: alive, but does not answer. */
+  "worker.wedged": event({
+    level: "error",
+    subject: field("worker"),
+    text: (f) => `does not answer${f.has("silentMs") ? ` for ${span(f.number("silentMs"))}` : ""}: ending its process`,
+  }),
+  /** worker, level (`debug`, `info`, `log`, `warn`, `error`), text: a line of the Worker's console. */
+  "worker.log": event({
+    level: (f) => consoleLevels[f.text("level")] ?? "info",
+    story: true,
+    subject: field("worker"),
+    text: field("text"),
+  }),
+  /** worker, handler (`fetch`, `queue`), message, stack?, remedy?: an exception nobody caught. */
+  "worker.error": event({
+    level: "error",
+    subject: field("worker"),
+    text: (f) => withRemedy(f, `${f.text("handler")}() threw: ${f.text("message")}`),
+    detail: optional("stack"),
+  }),
+  /** worker, method, path, status, ms: a request of a user of the Worker, answered. */
+  "http.request": event({
+    level: (f) => (f.number("status") >= 500 ? "warn" : "debug"),
+    story: true,
+    subject: field("worker"),
+    text: (f) => `${f.text("method")} ${f.text("path")} ${f.text("status")}${f.took()}`,
+  }),
+
+  // ── millrace dev ────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** config, reason (`first`, `changed`, `asked`), file? */
+  "dev.deploying": event({
+    level: "info",
+    subject: (f) => (f.has("worker") ? f.text("worker") : "dev"),
+    text: (f) =>
+      f.has("file") ? `${f.text("file")} changed: deploying ${f.text("config")}` : `deploying ${f.text("config")}`,
+  }),
+  /** worker, url, ms */
+  "dev.deployed": event({
+    level: "info",
+    subject: field("worker"),
+    text: (f) => `answers at ${f.text("url")}${f.took()}`,
+  }),
+  /** config, message, output? */
+  "dev.failed": event({
+    level: "error",
+    subject: () => "dev",
+    text: (f) => f.text("message"),
+    detail: optional("output"),
+  }),
+  /** keys */
+  "dev.watching": event({
+    level: "info",
+    subject: () => "dev",
+    text: (f) => `watching for changes${f.has("keys") ? `. ${f.text("keys")}` : ""}`,
+  }),
+};
+
+const failures: Readonly<Record<string, string>> = {
+  died: "lost",
+  timedOut: "ran too long",
+  notDelivered: "was not delivered",
+};
+
+const consoleLevels: Readonly<Record<string, LogLevel>> = {
+  debug: "debug",
+  trace: "debug",
+  log: "info",
+  info: "info",
+  warn: "warn",
+  error: "error",
+};
+
+function attemptRange(f: EventFields): string {
+  const from = f.number("attemptsFrom");
+  const to = f.number("attemptsTo");
+  if (to <= 1) return "";
+  return from === to ? `, attempt ${to}` : `, attempts ${from} to ${to}`;
+}
+
+function settled(f: EventFields): string {
+  const parts = [
+    [f.number("acked"), "acked"],
+    [f.number("retried"), "to retry"],
+    [f.number("deadLettered"), "dead-lettered"],
+    [f.number("dropped"), "dropped"],
+  ] as const;
+  const shown = parts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`);
+  return shown.length > 0 ? shown.join(", ") : "nothing to settle";
+}
+
+const several = (f: EventFields): string => (f.number("count") > 1 ? `${plural(f.number("count"), "message")} ` : "");
+const id = (f: EventFields): string => (f.has("messageId") ? ` (id ${f.text("messageId")})` : "");
+
+function exitReason(f: EventFields): string {
+  if (f.has("signal")) return ` by ${f.text("signal")}`;
+  return f.has("code") ? ` with code ${f.text("code")}` : "";
+}
+
+const withRemedy = (f: EventFields, text: string): string => (f.has("remedy") ? `${text} ${f.text("remedy")}` : text);
+
+/** What every event has, known or not, resolved against its fields. */
+export interface DescribedEvent {
+  readonly level: LogLevel;
+  readonly definition: EventDefinition | undefined;
+}
+
+export function describeEvent(name: string, fields: EventFields, calledLevel: LogLevel): DescribedEvent {
+  const definition = eventCatalogue[name];
+  if (definition === undefined) return { level: calledLevel, definition };
+  const level = typeof definition.level === "function" ? definition.level(fields) : definition.level;
+  return { level, definition };
+}
+
+/** Field names of an event that say what it is about, so that an unknown one reads well too. */
+export const subjectFields = ["worker", "queue", "subject"] as const satisfies readonly (keyof LogFields)[];

@@ -1,0 +1,147 @@
+// Numbers for Prometheus, counted from the same events the log shows, and the backlog read when somebody asks.
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Backlog, LogFields } from "../core/index.ts";
+import type { EventObserver } from "./observers.ts";
+
+export interface QueueBacklog {
+  readonly queue: string;
+  readonly backlog: Backlog;
+}
+
+export interface MetricsOptions {
+  /** Every queue with its backlog, read at each scrape; must be cheap however large the backlogs are. */
+  readonly backlogs: () => Promise<readonly QueueBacklog[]>;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  /** Also report this process: memory, CPU, event loop. */
+  readonly process: boolean;
+}
+
+export interface Metrics {
+  /** Counts an event; give it to `observeLogger`. */
+  readonly observe: EventObserver;
+  readonly contentType: string;
+  /** The text of `/metrics`. */
+  render(): Promise<string>;
+}
+
+const sendBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+const batchBuckets = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900];
+
+export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  if (ofProcess) collectDefaultMetrics({ register: registry });
+
+  const perQueue = (name: string, help: string): Counter<"queue"> =>
+    new Counter({ name, help, labelNames: ["queue"], registers });
+  const perWorker = (name: string, help: string): Counter<"worker"> =>
+    new Counter({ name, help, labelNames: ["worker"], registers });
+
+  const accepted = perQueue("millrace_messages_accepted_total", "Messages stored and answered.");
+  const delivered = perQueue(
+    "millrace_messages_delivered_total",
+    "Messages handed to a Worker, every attempt counted.",
+  );
+  const batches = perQueue("millrace_batches_delivered_total", "Batches handed to a Worker.");
+  const acked = perQueue("millrace_messages_acked_total", "Messages a Worker was done with.");
+  const retried = perQueue("millrace_messages_retried_total", "Messages to be delivered again.");
+  const deadLettered = perQueue("millrace_messages_dead_lettered_total", "Messages moved to a dead letter queue.");
+  const dropped = perQueue("millrace_messages_dropped_total", "Messages given up without a dead letter queue.");
+  const expired = perQueue("millrace_messages_expired_total", "Messages deleted by retention.");
+  const failed = new Counter({
+    name: "millrace_batches_failed_total",
+    help: "Batches whose handler threw, was aborted or died.",
+    labelNames: ["queue", "outcome"],
+    registers,
+  });
+  const workerErrors = perWorker("millrace_worker_errors_total", "Exceptions that a Worker did not catch.");
+  const workerRestarts = perWorker(
+    "millrace_worker_restarts_total",
+    "Worker processes started again after they ended.",
+  );
+  const deploys = perWorker("millrace_deploys_total", "Versions of a Worker that went live.");
+  const sendTime = new Histogram({
+    name: "millrace_send_duration_seconds",
+    help: "From a send's arrival to its answer.",
+    buckets: sendBuckets,
+    registers,
+  });
+  const batchTime = new Histogram({
+    name: "millrace_batch_duration_seconds",
+    help: "From a batch's delivery to its settlement.",
+    labelNames: ["queue"],
+    buckets: batchBuckets,
+    registers,
+  });
+
+  const perQueueGauge = (name: string, help: string): Gauge<"queue"> =>
+    new Gauge({ name, help, labelNames: ["queue"], registers });
+  const backlogMessages = perQueueGauge(
+    "millrace_backlog_messages",
+    "Messages stored and not yet acknowledged, those in flight included.",
+  );
+  const backlogBytes = perQueueGauge("millrace_backlog_bytes", "Bytes of the bodies in the backlog.");
+  const oldestAge = perQueueGauge(
+    "millrace_oldest_message_age_seconds",
+    "Age of the oldest message in the backlog; 0 when there is none.",
+  );
+
+  const settled = (f: LogFields, outcome: string): void => {
+    const queue = queueOf(f);
+    acked.inc(queue, numberOf(f, "acked"));
+    retried.inc(queue, numberOf(f, "retried"));
+    deadLettered.inc(queue, numberOf(f, "deadLettered"));
+    dropped.inc(queue, numberOf(f, "dropped"));
+    if (outcome !== "ok") failed.inc({ ...queue, outcome });
+    if (typeof f["ms"] === "number") batchTime.observe(queue, f["ms"] / 1_000);
+  };
+
+  const counting: Readonly<Record<string, (fields: LogFields) => void>> = {
+    "message.accepted": (f) => {
+      accepted.inc(queueOf(f), numberOf(f, "count"));
+      if (typeof f["ms"] === "number") sendTime.observe(f["ms"] / 1_000);
+    },
+    "batch.delivered": (f) => {
+      batches.inc(queueOf(f));
+      delivered.inc(queueOf(f), numberOf(f, "count"));
+    },
+    "batch.completed": (f) => settled(f, textOf(f, "outcome")),
+    "batch.failed": (f) => settled(f, textOf(f, "kind")),
+    "message.expired": (f) => expired.inc(queueOf(f), numberOf(f, "count")),
+    "worker.error": (f) => workerErrors.inc({ worker: textOf(f, "worker") }),
+    "worker.restarting": (f) => workerRestarts.inc({ worker: textOf(f, "worker") }),
+    "deploy.done": (f) => deploys.inc({ worker: textOf(f, "worker") }),
+  };
+
+  return {
+    observe: (event, fields) => counting[event]?.(fields),
+    contentType: registry.contentType,
+    async render() {
+      const all = await backlogs();
+      const at = now();
+      // Queues may be gone since the last time.
+      for (const gauge of [backlogMessages, backlogBytes, oldestAge]) gauge.reset();
+      for (const { queue, backlog } of all) {
+        backlogMessages.set({ queue }, backlog.count);
+        backlogBytes.set({ queue }, backlog.bytes);
+        oldestAge.set(
+          { queue },
+          backlog.oldestSentAt === undefined ? 0 : Math.max(0, at - backlog.oldestSentAt) / 1_000,
+        );
+      }
+      return await registry.metrics();
+    },
+  };
+}
+
+const textOf = (fields: LogFields, name: string): string => {
+  const value = fields[name];
+  return typeof value === "string" ? value : "";
+};
+const queueOf = (fields: LogFields): { readonly queue: string } => ({ queue: textOf(fields, "queue") });
+const numberOf = (fields: LogFields, name: string): number => {
+  const value = fields[name];
+  return typeof value === "number" && value > 0 ? value : 0;
+};
