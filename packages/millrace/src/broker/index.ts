@@ -8,4 +8,5 @@ export * from "./pull.ts";
 export * from "./purges.ts";
 export * from "./push-target.ts";
 export * from "./queues.ts";
+export * from "./tokens.ts";
 export type { LoopState } from "./consumer-loop.ts";

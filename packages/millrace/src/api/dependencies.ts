@@ -1,0 +1,20 @@
+// What the API needs from the rest of the server.
+
+import type { Clock, Logger, Random, StorageEngine } from "../core/index.ts";
+import type { Broker, ControlPlane, Intake } from "../broker/index.ts";
+import type { DeployTarget } from "./deploy-target.ts";
+import type { Authenticate } from "./principal.ts";
+
+export interface ApiDependencies {
+  readonly controlPlane: ControlPlane;
+  readonly intake: Intake;
+  readonly engine: StorageEngine;
+  readonly broker: Pick<Broker, "pulls" | "purges">;
+  readonly host: DeployTarget;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** 32 hex digits; every path names it. */
+  readonly accountId: string;
+  readonly authenticate: Authenticate;
+}

@@ -1,0 +1,235 @@
+// Messages over HTTP: push, pull, acknowledge, peek, purge by ref. Source: rest-api.md section 5.
+
+import { MillraceError, milliseconds, seconds } from "../core/index.ts";
+import type { MessageRef, Milliseconds } from "../core/index.ts";
+import { limits } from "../contract/index.ts";
+import type { SendItem } from "../contract/index.ts";
+import {
+  ackBody,
+  ackResult,
+  bulkPushBody,
+  extendBody,
+  extendResult,
+  peekBody,
+  peekResult,
+  pullBody,
+  pullResult,
+  purgeByRefBody,
+  purgeByRefResult,
+  pushBody,
+  pushResult,
+} from "../contract/rest/index.ts";
+import type { PushItem } from "../contract/rest/index.ts";
+import type { ApiDependencies } from "./dependencies.ts";
+import { showPeeked, showPulled } from "./message-view.ts";
+import { existingQueueOf } from "./queue-parameter.ts";
+import { metricsOf } from "./queue-view.ts";
+import { defineRoute } from "./route.ts";
+import type { RawCall, Route } from "./route.ts";
+
+/** A byte of a body takes up to six in JSON (`\u0000`); beside it there are keys and settings. */
+const bodyBytes = (bodies: number, count: number): number => bodies * 6 + count * 1_000;
+const pushBytes = bodyBytes(limits.message.bytes, 1);
+const bulkPushBytes = bodyBytes(limits.batchSend.bytes, limits.batchSend.count.max);
+
+/** Longest wait of a long poll. */
+const maxWaitSeconds = 60;
+
+const tag = "Messages";
+
+export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDependencies): Route[] {
+  return [
+    defineRoute({
+      id: "pushMessage",
+      method: "POST",
+      path: "/queues/{queue_id}/messages",
+      tag,
+      summary: "Send a message",
+      needs: "queues:write",
+      plane: "data",
+      maxBytes: pushBytes,
+      tooLarge: "MESSAGE_TOO_LARGE",
+      body: pushBody,
+      result: pushResult,
+      handle: async ({ params, body, principal, header }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const { backlog } = await intake.send(queue.id, [itemOf(body)], { source: sourceOf(header) });
+        return { result: { metadata: { metrics: metricsOf(backlog) } } };
+      },
+    }),
+    defineRoute({
+      id: "pushMessages",
+      method: "POST",
+      path: "/queues/{queue_id}/messages/batch",
+      tag,
+      summary: "Send up to 100 messages, all or none",
+      needs: "queues:write",
+      plane: "data",
+      maxBytes: bulkPushBytes,
+      tooLarge: "BATCH_TOO_LARGE",
+      body: bulkPushBody,
+      result: pushResult,
+      handle: async ({ params, body, principal, header }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const { backlog } = await intake.send(queue.id, body.messages.map(itemOf), {
+          batchDelaySeconds: body.delay_seconds,
+          source: sourceOf(header),
+        });
+        return { result: { metadata: { metrics: metricsOf(backlog) } } };
+      },
+    }),
+    defineRoute({
+      id: "pullMessages",
+      method: "POST",
+      path: "/queues/{queue_id}/messages/pull",
+      tag,
+      summary: "Lease messages; with the header Millrace-Wait-Seconds, wait for one to arrive",
+      needs: "queues:write",
+      plane: "pull",
+      body: pullBody,
+      result: pullResult,
+      handle: async ({ params, body, principal, header, signal }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const { messages, backlog } = await broker.pulls.pull(queue.id, {
+          batchSize: body?.batch_size,
+          visibility: body?.visibility_timeout_ms === undefined ? undefined : milliseconds(body.visibility_timeout_ms),
+          wait: waitOf(header),
+          signal,
+        });
+        return {
+          result: {
+            message_backlog_count: backlog.count,
+            messages: messages.map(showPulled),
+            metadata: { metrics: metricsOf(backlog) },
+          },
+        };
+      },
+    }),
+    defineRoute({
+      id: "ackMessages",
+      method: "POST",
+      path: "/queues/{queue_id}/messages/ack",
+      tag,
+      summary: "Acknowledge or retry leased messages",
+      needs: "queues:write",
+      plane: "pull",
+      body: ackBody,
+      result: ackResult,
+      handle: async ({ params, body, principal }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const { acked, retried, warnings } = await broker.pulls.ack(queue.id, {
+          acks: (body.acks ?? []).map(({ lease_id }) => lease_id),
+          retries: (body.retries ?? []).map(({ lease_id, delay_seconds }) => ({
+            lease: lease_id,
+            delay: delay_seconds === undefined ? undefined : seconds(delay_seconds),
+          })),
+        });
+        return { result: { ackCount: acked, retryCount: retried, warnings: Object.fromEntries(warnings) } };
+      },
+    }),
+    defineRoute({
+      id: "extendLeases",
+      method: "POST",
+      path: "/millrace/queues/{queue_id}/messages/extend",
+      tag: "Millrace",
+      summary: "Move the end of leases to visibility_timeout_ms from now",
+      needs: "queues:write",
+      plane: "pull",
+      body: extendBody,
+      result: extendResult,
+      handle: async ({ params, body, principal }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const wanted = new Set(body.leases.map(({ lease_id }) => lease_id));
+        const { stale } = await broker.pulls.extend(queue.id, [...wanted], milliseconds(body.visibility_timeout_ms));
+        const warnings = Object.fromEntries(stale.map((lease) => [lease, "the lease is no longer held"]));
+        return { result: { extendedCount: wanted.size - Object.keys(warnings).length, warnings } };
+      },
+    }),
+    defineRoute({
+      id: "peekMessages",
+      method: "POST",
+      path: "/queues/{queue_id}/messages/peek",
+      tag,
+      summary: "Look at messages without leasing them, oldest first",
+      needs: "queues:read",
+      plane: "pull",
+      body: peekBody,
+      result: peekResult,
+      handle: async ({ params, body, principal }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const [consumer] = controlPlane.view.consumersOf(queue.id);
+        const peeked = await engine.peek(queue.id, {
+          max: body?.batch_size ?? consumer?.batch_size ?? limits.peek.batchSize.default,
+          after: body?.after as MessageRef | undefined,
+        });
+        const messages = peeked.map(showPeeked);
+        return { result: { messages } };
+      },
+    }),
+    defineRoute({
+      id: "purgeMessages",
+      method: "POST",
+      path: "/queues/{queue_id}/messages/purge",
+      tag,
+      summary: "Delete single messages by the refs that peek showed",
+      needs: "queues:write",
+      plane: "pull",
+      body: purgeByRefBody,
+      result: purgeByRefResult,
+      handle: async ({ params, body, principal }) => {
+        const queue = existingQueueOf(controlPlane.view, params, principal);
+        const refs = [...new Set(body.refs.map(({ ref }) => ref))] as MessageRef[];
+        const { unknown } = await engine.purgeByRef(queue.id, refs);
+        const warnings = Object.fromEntries(
+          unknown.map((ref) => [ref, "no such message: deleted before, or never here"]),
+        );
+        return { result: { errors: [], warnings } };
+      },
+    }),
+  ];
+}
+
+const encoder = new TextEncoder();
+
+function itemOf(item: PushItem): SendItem {
+  const contentType = item.content_type ?? "json";
+  if (contentType === "json") {
+    return { contentType, body: encoder.encode(JSON.stringify(item.body)), delaySeconds: item.delay_seconds };
+  }
+  if (contentType !== "text") {
+    const shown = JSON.stringify(contentType.slice(0, 40));
+    throw new MillraceError(
+      "CONTENT_TYPE_INVALID",
+      `Message content type ${shown} cannot be sent over REST, which takes json and text`,
+    );
+  }
+  if (typeof item.body !== "string") {
+    throw new MillraceError("REQUEST_INVALID", "body: expected a string, for the content type is text");
+  }
+  // An unpaired surrogate (`\ud800`) has no UTF-8 form and would be stored as something else.
+  if (!item.body.isWellFormed()) throw new MillraceError("REQUEST_INVALID", "body: expected well-formed Unicode text");
+  return { contentType, body: encoder.encode(item.body), delaySeconds: item.delay_seconds };
+}
+
+/** Where a message came from when not from a program; the console says `dash`. */
+function sourceOf(header: RawCall["header"]): string | undefined {
+  const source = header("millrace-message-source");
+  if (source === undefined) return undefined;
+  if (/^[\w.-]{1,40}$/.test(source)) return source;
+  throw new MillraceError(
+    "REQUEST_INVALID",
+    "Millrace-Message-Source: expected 1 to 40 letters, digits, dots and dashes",
+  );
+}
+
+/** An extension: long polling, asked for by a header so that no Cloudflare client meets it. */
+function waitOf(header: RawCall["header"]): Milliseconds | undefined {
+  const value = header("millrace-wait-seconds");
+  if (value === undefined) return undefined;
+  const wait = /^\d{1,3}$/.test(value) ? Number(value) : Number.NaN;
+  if (wait <= maxWaitSeconds) return seconds(wait);
+  throw new MillraceError(
+    "REQUEST_INVALID",
+    `Millrace-Wait-Seconds: expected a whole number from 0 to ${maxWaitSeconds}, got ${value.slice(0, 40)}`,
+  );
+}

@@ -1,0 +1,43 @@
+// Pages of lists. A list without `page` is answered whole; a page out of range is empty. Source: rest-api.md section 1,
+// rules 6 to 8.
+
+import { z } from "zod";
+import { limits } from "../contract/index.ts";
+import type { ResultInfo } from "../contract/rest/index.ts";
+
+const { pageSize } = limits.request;
+
+const pageNumber = z
+  .string({ error: "expected one number" })
+  .regex(/^[1-9]\d{0,8}$/, { error: "expected a whole number from 1" })
+  .transform(Number);
+const pageLength = z
+  .string({ error: "expected one number" })
+  .regex(/^\d{1,9}$/, { error: `expected a whole number from ${pageSize.min} to ${pageSize.max}` })
+  .transform(Number)
+  .refine((size) => size >= pageSize.min && size <= pageSize.max, {
+    error: `expected a whole number from ${pageSize.min} to ${pageSize.max}`,
+  });
+
+export const pagingQuery = z.object({ page: pageNumber.optional(), per_page: pageLength.optional() });
+
+export interface Paging {
+  readonly page?: number | undefined;
+  readonly per_page?: number | undefined;
+}
+
+/** Cuts one page out of a whole list. */
+export function pageOf<T>(
+  items: readonly T[],
+  { page, per_page }: Paging,
+): { readonly items: readonly T[]; readonly info: ResultInfo } {
+  const whole = page === undefined && per_page === undefined;
+  const size = whole ? Math.max(items.length, 1) : (per_page ?? pageSize.default);
+  const number = page ?? 1;
+  const cut = items.slice((number - 1) * size, number * size);
+  const total_pages = Math.ceil(items.length / size);
+  return {
+    items: cut,
+    info: { page: number, per_page: size, count: cut.length, total_count: items.length, total_pages },
+  };
+}

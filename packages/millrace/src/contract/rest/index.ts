@@ -1,0 +1,9 @@
+// Request and response shapes of the REST API, as schemas: they check requests, type answers and make the OpenAPI document.
+
+export * from "./account.ts";
+export * from "./audit.ts";
+export * from "./envelope.ts";
+export * from "./fields.ts";
+export * from "./messages.ts";
+export * from "./queues.ts";
+export * from "./tokens.ts";

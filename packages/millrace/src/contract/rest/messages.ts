@@ -1,0 +1,152 @@
+// Messages over REST: push, pull, ack, peek, purge. Source: rest-api.md section 5.
+
+import { z } from "zod";
+import { limits } from "../limits.ts";
+import { anyJson, flag, text, timestamp, wholeNumber } from "./fields.ts";
+
+export const messageMetrics = z.object({
+  backlog_bytes: z.int(),
+  backlog_count: z.int(),
+  /** 0: nothing is stored, or it is not known. */
+  oldest_message_timestamp_ms: z.int(),
+});
+
+export type MessageMetrics = z.infer<typeof messageMetrics>;
+
+/** Any number: its range has an error code of its own, checked where messages are made. */
+const delaySeconds = z.number({ error: "expected a whole number of seconds" });
+
+const pushItem = z.object(
+  {
+    body: anyJson,
+    /** `json` when absent. Other types are refused with a code of their own. */
+    content_type: text.optional(),
+    delay_seconds: delaySeconds.optional(),
+  },
+  { error: "expected an object with a body" },
+);
+
+export const pushBody = pushItem;
+export type PushItem = z.infer<typeof pushItem>;
+
+export const bulkPushBody = z.object(
+  {
+    messages: z.array(pushItem, { error: "expected an array of messages" }),
+    delay_seconds: delaySeconds.optional(),
+  },
+  { error: "expected an object with messages" },
+);
+
+export const pushResult = z.object({ metadata: z.object({ metrics: messageMetrics }) });
+
+/** Unknown keys are ignored: some published examples carry a `visibility_timeout` that does not exist. */
+export const pullBody = z
+  .object(
+    {
+      batch_size: wholeNumber(limits.pull.batchSize).optional(),
+      visibility_timeout_ms: wholeNumber(limits.pull.visibilityTimeout).optional(),
+    },
+    { error: "expected an object" },
+  )
+  .optional();
+
+const messageMetadata = z.record(z.string(), z.string());
+
+const shownMessage = z.object({
+  id: z.string(),
+  /** `text` as it is, every other content type in base64. */
+  body: z.string(),
+  attempts: z.int(),
+  timestamp_ms: z.int(),
+  metadata: messageMetadata,
+});
+
+export const pullResult = z.object({
+  message_backlog_count: z.int(),
+  messages: z.array(shownMessage.extend({ lease_id: z.string() })),
+  metadata: z.object({ metrics: messageMetrics }),
+});
+
+/** Leases that one request may settle. */
+const maxLeases = 1_000;
+const tooMany = { error: `expected at most ${maxLeases} leases` };
+const leases = <T extends z.ZodType>(item: T) => z.array(item, { error: "expected an array" }).max(maxLeases, tooMany);
+
+export const ackBody = z.object(
+  {
+    acks: leases(z.object({ lease_id: text }, { error: "expected an object with a lease_id" })).optional(),
+    retries: leases(
+      z.object(
+        { lease_id: text, delay_seconds: wholeNumber(limits.message.delay).optional() },
+        { error: "expected an object with a lease_id" },
+      ),
+    ).optional(),
+  },
+  { error: "expected an object with acks or retries" },
+);
+
+export const ackResult = z.object({
+  ackCount: z.int(),
+  retryCount: z.int(),
+  /** By lease id. */
+  warnings: z.record(z.string(), z.string()),
+});
+
+export const extendBody = z.object(
+  {
+    leases: leases(z.object({ lease_id: text }, { error: "expected an object with a lease_id" })),
+    visibility_timeout_ms: wholeNumber(limits.pull.visibilityTimeout),
+  },
+  { error: "expected an object with leases" },
+);
+
+export const extendResult = z.object({
+  extendedCount: z.int(),
+  warnings: z.record(z.string(), z.string()),
+});
+
+export const peekBody = z
+  .object(
+    {
+      batch_size: wholeNumber(limits.peek.batchSize).optional(),
+      /** An extension: continues behind the message of this ref. */
+      after: text.optional(),
+    },
+    { error: "expected an object" },
+  )
+  .optional();
+
+export const peekResult = z.object({
+  messages: z.array(
+    shownMessage.extend({
+      ref: z.string(),
+      /** An extension: `ready`, `delayed` or `leased`, and until when. */
+      state: z.enum(["ready", "delayed", "leased"]),
+      until_ms: z.int().optional(),
+    }),
+  ),
+});
+
+export const purgeByRefBody = z.object(
+  {
+    refs: z
+      .array(z.object({ ref: text }, { error: "expected an object with a ref" }), { error: "expected an array" })
+      .min(1, { error: "expected at least one ref" })
+      .max(limits.peek.batchSize.max * 10, { error: `expected at most ${limits.peek.batchSize.max * 10} refs` }),
+  },
+  { error: "expected an object with refs" },
+);
+
+export const purgeByRefResult = z.object({
+  errors: z.array(z.object({ message: z.string() })),
+  /** By ref. */
+  warnings: z.record(z.string(), z.string()),
+});
+
+export const startPurgeBody = z.object(
+  { delete_messages_permanently: flag.optional() },
+  { error: "expected an object with delete_messages_permanently: true" },
+);
+
+/** `completed` is a string in the published schema. */
+export const purgeStatus = z.object({ completed: z.string(), complete: z.boolean(), started_at: timestamp });

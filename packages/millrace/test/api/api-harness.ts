@@ -1,0 +1,169 @@
+// The API over the real broker and the memory engine, under simulated time, called without a network.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { createApi, tokenAuthenticator } from "../../src/api/index.ts";
+import type { Api, DeployTarget, WorkerTrace } from "../../src/api/index.ts";
+import { Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
+import { MillraceError } from "../../src/core/index.ts";
+import type { Holder, StorageEngine, VersionRecord } from "../../src/core/index.ts";
+import { openMemoryEngine } from "../../src/engines/memory/index.ts";
+import { recordingLogger, ScriptedTarget } from "../support/broker-harness.ts";
+import { SimulatedTime } from "../support/simulated-time.ts";
+
+export const accountId = "a".repeat(32);
+export const adminToken = "mr_test-administrator";
+
+/** Stands in for the runtime: finds handlers in the source's text, and refuses what says `syntax error`. */
+export class TextHost implements DeployTarget {
+  readonly prepared: VersionRecord[] = [];
+  readonly #listeners = new Set<(trace: WorkerTrace) => void>();
+
+  prepare(
+    version: VersionRecord,
+    modules: ReadonlyMap<string, Uint8Array>,
+  ): Promise<{ handlers: string[]; startupMs: number }> {
+    this.prepared.push(version);
+    const source = new TextDecoder().decode(modules.get(version.main_module));
+    if (source.includes("syntax error"))
+      throw new MillraceError("WORKER_INVALID", "SyntaxError: Unexpected identifier 'error'");
+    const handlers = ["fetch", "queue", "scheduled"].filter((name) => source.includes(`${name}(`));
+    return Promise.resolve({ handlers, startupMs: 5 });
+  }
+
+  describe(worker: string): { url: string } {
+    return { url: `http://${worker}.localhost:8787` };
+  }
+
+  onTrace(listener: (trace: WorkerTrace) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  trace(trace: WorkerTrace): void {
+    for (const listener of this.#listeners) listener(trace);
+  }
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly code: number | undefined;
+  readonly message: string;
+  readonly result: unknown;
+  readonly envelope: {
+    readonly success: boolean;
+    readonly errors: readonly { readonly code: number; readonly message: string }[];
+    readonly messages: readonly string[];
+    readonly result: unknown;
+    readonly result_info?: Readonly<Record<string, number>>;
+  };
+}
+
+export interface CallOptions {
+  readonly token?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as it is, instead of JSON. */
+  readonly raw?: string | Buffer;
+}
+
+export class ApiHarness implements AsyncDisposable {
+  readonly time: SimulatedTime;
+  readonly log = recordingLogger();
+  readonly host = new TextHost();
+  readonly engine: StorageEngine;
+  readonly controlPlane: ControlPlane;
+  readonly broker: Broker;
+  readonly api: Api;
+
+  private constructor(parts: {
+    time: SimulatedTime;
+    engine: StorageEngine;
+    controlPlane: ControlPlane;
+    broker: Broker;
+  }) {
+    this.time = parts.time;
+    this.engine = parts.engine;
+    this.controlPlane = parts.controlPlane;
+    this.broker = parts.broker;
+    const { time, engine, controlPlane, broker, host, log } = this;
+    const random = { bytes: (count: number) => randomBytes(count) };
+    const catalog = () => controlPlane.view;
+    this.api = createApi({
+      engine,
+      controlPlane,
+      broker,
+      host,
+      clock: time,
+      random,
+      logger: log,
+      intake: new Intake({ engine, clock: time, random, logger: log, catalog }),
+      accountId,
+      authenticate: tokenAuthenticator({ adminToken, catalog, clock: time }),
+    });
+  }
+
+  static async open(): Promise<ApiHarness> {
+    const time = new SimulatedTime();
+    const engine = await openMemoryEngine({ clock: time });
+    const controlPlane = await ControlPlane.open(engine.catalog, time, { bytes: (count) => randomBytes(count) });
+    const broker = await Broker.start({
+      engine,
+      controlPlane,
+      target: new ScriptedTarget(),
+      clock: time,
+      timers: time,
+      logger: recordingLogger(),
+      holder: `server:${"0".repeat(32)}` as Holder,
+    });
+    return new ApiHarness({ time, engine, controlPlane, broker });
+  }
+
+  /** Calls below the account; a path that begins with `~` is below the API's root. Never throws for a status. */
+  async call(method: string, path: string, body?: unknown, options: CallOptions = {}): Promise<Reply> {
+    const token = "token" in options ? options.token : adminToken;
+    const payload = options.raw ?? (body === undefined ? undefined : JSON.stringify(body));
+    const response = await this.api.server.inject({
+      method: method as "GET",
+      url: path.startsWith("~") ? `/client/v4${path.slice(1)}` : `/client/v4/accounts/${accountId}${path}`,
+      headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...options.headers },
+      ...(payload !== undefined && { payload }),
+    });
+    assert.equal(response.headers["content-type"], "application/json");
+    const envelope = JSON.parse(response.payload) as Reply["envelope"];
+    assert.equal(envelope.success, response.statusCode < 400, response.payload);
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      code: envelope.errors[0]?.code,
+      message: envelope.errors[0]?.message ?? "",
+      result: envelope.result,
+      envelope,
+    };
+  }
+
+  /** A call that must succeed. */
+  async must<T = unknown>(method: string, path: string, body?: unknown, options?: CallOptions): Promise<T> {
+    const reply = await this.call(method, path, body, options);
+    assert.equal(reply.status, 200, `${method} ${path}: ${reply.message}`);
+    return reply.result as T;
+  }
+
+  /** Creates a queue and answers its path. */
+  async queue(name: string, settings: object = {}): Promise<string> {
+    const { queue_id } = await this.must<{ queue_id: string }>("POST", "/queues", { queue_name: name, settings });
+    return `/queues/${queue_id}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.api.close();
+    await this.broker.stop(AbortSignal.abort());
+    this.controlPlane[Symbol.dispose]();
+    await this.engine[Symbol.asyncDispose]();
+  }
+}
+
+/** A refusal as a test states it: status and code. */
+export function refusal({ status, code }: Reply): string {
+  return `${status} ${code}`;
+}
