@@ -14,6 +14,9 @@ export type ContentType = "json" | "text" | "bytes" | "v8";
 
 export const contentTypes: readonly ContentType[] = ["json", "text", "bytes", "v8"];
 
+/** `attempts` stays there once it is reached: the runtime passes it as 16 bits. Source: queues-contract.md section 3. */
+export const maxAttempts = 65_535;
+
 /** A message on its way into a queue. */
 export interface NewMessage {
   readonly id: MessageId;

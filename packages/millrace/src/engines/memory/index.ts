@@ -1,0 +1,3 @@
+// The memory engine's public surface.
+
+export { openMemoryEngine } from "./engine.ts";
