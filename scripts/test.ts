@@ -1,8 +1,7 @@
 // Runs the tests: `npm test`, or `npm test -- core engines/sqlite` for the files whose path contains one of the words.
 // Prints one line for each file, every failure with what the file wrote, and last of all `N passed, N failed`.
 import { globSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { relative, resolve } from "node:path";
+import { basename } from "node:path";
 import process from "node:process";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -15,94 +14,85 @@ const patterns = [
   "examples/**/*.test.ts",
   "benchmarks/**/*.test.ts",
 ];
+const filesAtOnce = 2;
 
-/** A file that has not ended by then holds something it should have let go of; it is killed and counts as failed. */
+/** A file that has not ended by then holds something it should have let go of: it is stopped and counts as failed. */
 const fileDeadlineMs = 300_000;
 
-interface FileReport {
-  readonly failures: string[];
-  readonly output: string[];
-  readonly titles: string[];
-}
+const totals = { passed: 0, failed: 0, skipped: 0 };
 
 const words = process.argv.slice(2);
-const files = globSync(patterns, { cwd: root, exclude: (path) => path.split(/[/\\]/).includes("node_modules") })
+const files = globSync(patterns, { cwd: root, exclude: (path) => basename(path) === "node_modules" })
   .map((path) => path.replaceAll("\\", "/"))
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
   .toSorted();
-
 if (files.length === 0) {
   console.error(`No test file matches ${(words.length > 0 ? words : patterns).join(" ")}.`);
   process.exit(1);
 }
 
-const reports = new Map<string, FileReport>();
-const printed = new Set<string>();
-const totals = { passed: 0, failed: 0, skipped: 0 };
-
-const stream = run({ cwd: root, files, concurrency: Math.min(2, availableParallelism()), timeout: fileDeadlineMs });
-stream.on("test:start", ({ file, nesting, name }) => {
-  const { titles } = reportOf(file);
-  titles.length = nesting;
-  titles[nesting] = name;
-});
-stream.on("test:stdout", ({ file, message }) => void reportOf(file).output.push(message));
-stream.on("test:stderr", ({ file, message }) => void reportOf(file).output.push(message));
-stream.on("test:pass", (event) => {
-  if (event.details.type === "suite") return;
-  if (isWholeFile(event)) {
-    totals.failed += 1;
-    reportOf(event.name).failures.push("The file ended without running a test.");
-  } else if (event.skip !== undefined || event.todo !== undefined) {
-    totals.skipped += 1;
-  } else {
-    totals.passed += 1;
-  }
-});
-stream.on("test:fail", (event) => {
-  const { file, name, nesting, details, todo } = event;
-  if (todo !== undefined) {
-    totals.skipped += 1;
-    return;
-  }
-  // A suite, or a test with subtests, fails because something inside it did: that one is already counted and shown.
-  if ("failureType" in details.error && details.error.failureType === "subtestsFailed") return;
-  totals.failed += 1;
-  const report = reportOf(isWholeFile(event) ? name : file);
-  const title = [...report.titles.slice(0, nesting), name].join(" > ");
-  report.failures.push(`${title}\n${inspect(details.error.cause ?? details.error, { colors: process.stdout.isTTY })}`);
-});
-stream.on("test:summary", ({ file, counts, duration_ms }) => {
-  if (file !== undefined) printFile(file, counts.passed, duration_ms);
-});
-await new Promise<void>((done) => void stream.on("end", done).resume());
-for (const [file, { failures }] of reports) if (failures.length > 0 && !printed.has(file)) printFile(file, 0, 0);
+const waiting = files.values();
+await Promise.all(
+  Array.from({ length: filesAtOnce }, async () => {
+    for (const file of waiting) await runFile(file);
+  }),
+);
 
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
 console.log(`${totals.passed} passed, ${totals.failed} failed${skipped}`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
 
-/** Node reports a file as a test of its own only when it could not be loaded, was killed, or ran no test. */
-function isWholeFile({ name, nesting }: { readonly name: string; readonly nesting: number }): boolean {
-  return nesting === 0 && files.includes(relative(root, resolve(root, name)).replaceAll("\\", "/"));
-}
+/** Runs one file in a process of its own, adds to the totals and prints what came of it. Never rejects. */
+async function runFile(file: string): Promise<void> {
+  let passed = 0;
+  const failures: string[] = [];
+  const output: string[] = [];
+  const titles: string[] = [];
 
-function reportOf(file = "(no file)"): FileReport {
-  const key = resolve(root, file);
-  const known = reports.get(key);
-  if (known !== undefined) return known;
-  const fresh: FileReport = { failures: [], output: [], titles: [] };
-  reports.set(key, fresh);
-  return fresh;
-}
+  const stream = run({ cwd: root, files: [file], signal: AbortSignal.timeout(fileDeadlineMs) });
+  stream.on("test:start", ({ nesting, name }) => {
+    titles.length = nesting;
+    titles[nesting] = name;
+  });
+  stream.on("test:stdout", ({ message }) => void output.push(message));
+  stream.on("test:stderr", ({ message }) => void output.push(message));
+  stream.on("test:diagnostic", ({ file: from, message }) => {
+    if (from !== undefined) output.push(`${message}\n`); // without a file it is the run's own count
+  });
+  stream.on("test:pass", (event) => {
+    if (event.details.type === "suite") return;
+    if (isWholeFile(event, file)) failures.push("The file ended without running a test.");
+    else if (event.skip !== undefined || event.todo !== undefined) totals.skipped += 1;
+    else passed += 1;
+  });
+  stream.on("test:fail", (event) => {
+    const { error } = event.details;
+    const kind = "failureType" in error ? error.failureType : undefined;
+    if (event.todo !== undefined) totals.skipped += 1;
+    // A suite, or a test with subtests, fails because something inside it did: that one is already counted and shown.
+    else if (kind !== "subtestsFailed") {
+      const title = isWholeFile(event, file)
+        ? "the file itself"
+        : [...titles.slice(0, event.nesting), event.name].join(" > ");
+      failures.push(`${title}\n${inspect(error.cause ?? error, { colors: process.stdout.isTTY })}`);
+    }
+  });
+  await new Promise<void>((done) => void stream.on("end", done).resume());
 
-function printFile(file: string, passed: number, durationMs: number): void {
-  printed.add(resolve(root, file));
-  const { failures, output } = reportOf(file);
-  const verdict = failures.length > 0 ? `FAILED ${failures.length}` : "ok";
-  console.log(`${verdict}  ${relative(root, file)}  ${passed} passed, ${(durationMs / 1000).toFixed(1)} s`);
+  totals.passed += passed;
+  totals.failed += failures.length;
+  console.log(`${failures.length > 0 ? `FAILED ${failures.length}` : "ok"}  ${file}  ${passed} passed`);
   if (failures.length === 0) return;
-  for (const failure of failures) console.log(`\n${failure.replaceAll(/^/gm, "    ")}`);
-  if (output.length > 0) console.log(`\n  what the file wrote:\n${output.join("").replaceAll(/^/gm, "    ")}`);
+  for (const failure of failures) console.log(`\n${indented(failure)}`);
+  if (output.length > 0) console.log(`\n  what the file wrote:\n${indented(output.join(""))}`);
   console.log();
+}
+
+/** Node reports a file as a test of its own only when it could not be loaded, was stopped, or ran no test. */
+function isWholeFile({ name, nesting }: { readonly name: string; readonly nesting: number }, file: string): boolean {
+  return nesting === 0 && name.replaceAll("\\", "/").endsWith(file);
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^/gm, "    ");
 }
