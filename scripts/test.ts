@@ -67,13 +67,11 @@ async function runFile(file: string): Promise<void> {
   });
   stream.on("test:fail", (event) => {
     const { error } = event.details;
-    const kind = "failureType" in error ? error.failureType : undefined;
     if (event.todo !== undefined) totals.skipped += 1;
+    else if (isWholeFile(event, file)) failures.push(`The file itself: ${reasonOf(error)}`);
     // A suite, or a test with subtests, fails because something inside it did: that one is already counted and shown.
-    else if (kind !== "subtestsFailed") {
-      const title = isWholeFile(event, file)
-        ? "the file itself"
-        : [...titles.slice(0, event.nesting), event.name].join(" > ");
+    else if (!("failureType" in error) || error.failureType !== "subtestsFailed") {
+      const title = [...titles.slice(0, event.nesting), event.name].join(" > ");
       failures.push(`${title}\n${inspect(error.cause ?? error, { colors: process.stdout.isTTY })}`);
     }
   });
@@ -91,6 +89,13 @@ async function runFile(file: string): Promise<void> {
 /** Node reports a file as a test of its own only when it could not be loaded, was stopped, or ran no test. */
 function isWholeFile({ name, nesting }: { readonly name: string; readonly nesting: number }, file: string): boolean {
   return nesting === 0 && name.replaceAll("\\", "/").endsWith(file);
+}
+
+function reasonOf(error: Error): string {
+  if ("exitCode" in error && typeof error.exitCode === "number")
+    return `its process ended with status ${error.exitCode}`;
+  if ("signal" in error && typeof error.signal === "string") return `its process was ended by ${error.signal}`;
+  return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
 function indented(text: string): string {
