@@ -155,7 +155,7 @@ export class ConsumerLoop {
     if (this.#backoff !== undefined && this.#backoff.until > now) return { kind: "backingOff", ...this.#backoff };
     if (this.#deliveries.size >= this.concurrencyTarget)
       return { kind: "atConcurrency", inFlight: this.#deliveries.size };
-    const decision = decideWindow(this.#readiness, this.#window, now);
+    const decision = decideWindow(this.#readinessAt(now), this.#window, now);
     return decision.kind === "wait" ? { kind: "waiting", until: decision.at } : { kind: "leasing" };
   }
 
@@ -165,6 +165,12 @@ export class ConsumerLoop {
 
   get #window(): { readonly size: number; readonly timeout: ReturnType<typeof milliseconds> } {
     return { size: this.#consumer.batch_size, timeout: milliseconds(this.#consumer.max_wait_ms) };
+  }
+
+  /** What is known of the queue now: a reading is out of date once a delayed message has become due. */
+  #readinessAt(now: EpochMs): Readiness {
+    const dueAt = this.#readiness.nextDueAt;
+    return dueAt !== undefined && dueAt <= now ? unknownReadiness : this.#readiness;
   }
 
   #advance(): void {

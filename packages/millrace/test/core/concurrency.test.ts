@@ -4,7 +4,7 @@ import { initialConcurrency, reconsider } from "../../src/core/index.ts";
 
 const full = { failed: false, ready: 100, batchSize: 10 };
 
-test("goes up one at a time while a full batch waits and the backlog does not shrink, up to the ceiling", () => {
+test("goes up one at a time while a full batch waits, up to the ceiling", () => {
   let state = initialConcurrency;
   const targets: number[] = [];
   for (let step = 0; step < 6; step += 1) {
