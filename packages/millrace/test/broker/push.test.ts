@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deleteQueue, removeConsumer, updateQueue } from "../../src/broker/index.ts";
 import { epochMs, seconds } from "../../src/core/index.ts";
-import type { MessageId } from "../../src/core/index.ts";
 import { BrokerHarness, done, textOf, threw } from "../support/broker-harness.ts";
 import type { Handler } from "../support/broker-harness.ts";
 
@@ -83,7 +82,7 @@ test("explicit acks hold when the handler throws", async () => {
     return outcome.kind === "completed"
       ? {
           ...outcome,
-          result: { ...outcome.result, explicitAcks: messages.slice(0, 1).map(({ id }) => id as MessageId) },
+          result: { ...outcome.result, explicitAcks: messages.slice(0, 1).map(({ id }) => id) },
         }
       : outcome;
   };
@@ -224,7 +223,9 @@ test("a drain that gives up returns the batch without costing an attempt", async
   const queue = await harness.queue("events");
   await harness.push(queue, { max_wait_time_ms: 0, max_retries: 0 });
   harness.target.handler = async (_delivery, signal) => {
-    await new Promise<void>((resolve) => void signal.addEventListener("abort", () => resolve()));
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve());
+    });
     return { kind: "cancelled" };
   };
   await harness.send(queue, "a");
