@@ -49,7 +49,8 @@ async function runFile(file: string): Promise<void> {
   const output: string[] = [];
   const titles: string[] = [];
 
-  const stream = run({ cwd: root, files: [file], signal: AbortSignal.timeout(fileDeadlineMs) });
+  const deadline = AbortSignal.timeout(fileDeadlineMs);
+  const stream = run({ cwd: root, files: [file], signal: deadline });
   stream.on("test:start", ({ nesting, name }) => {
     titles.length = nesting;
     titles[nesting] = name;
@@ -68,7 +69,7 @@ async function runFile(file: string): Promise<void> {
   stream.on("test:fail", (event) => {
     const { error } = event.details;
     if (event.todo !== undefined) totals.skipped += 1;
-    else if (isWholeFile(event, file)) failures.push(`The file itself: ${reasonOf(error)}`);
+    else if (isWholeFile(event, file)) failures.push(`The file itself: ${reasonOf(error, deadline.aborted)}`);
     // A suite, or a test with subtests, fails because something inside it did: that one is already counted and shown.
     else if (!("failureType" in error) || error.failureType !== "subtestsFailed") {
       const title = [...titles.slice(0, event.nesting), event.name].join(" > ");
@@ -91,7 +92,8 @@ function isWholeFile({ name, nesting }: { readonly name: string; readonly nestin
   return nesting === 0 && name.replaceAll("\\", "/").endsWith(file);
 }
 
-function reasonOf(error: Error): string {
+function reasonOf(error: Error, late: boolean): string {
+  if (late) return `it had not ended after ${fileDeadlineMs / 1000} s and was stopped. Something in it is still open.`;
   if ("exitCode" in error && typeof error.exitCode === "number")
     return `its process ended with status ${error.exitCode}`;
   if ("signal" in error && typeof error.signal === "string") return `its process was ended by ${error.signal}`;
