@@ -8,8 +8,9 @@ import { readRepositoryFile, repositoryFiles, repositoryRoot } from "./repositor
 const text = repositoryFiles(/(?:^|\/)(?:[^./]+|.*\.(?:[cm]?[jt]s|tsx|jsonc?|md|ya?ml|toml|html|css|sh)|\.[a-z]+)$/);
 
 test("no file holds a path of somebody's machine", () => {
-  const homes = /(?:\/home\/|\/Users\/|[A-Z]:\\Users\\)\w/;
-  const here = [repositoryRoot, `${homedir()}/`].filter((path) => path.split("/").length > 2);
+  const homes = /(?<![\w.])(?:\/home\/|\/Users\/|\/root\/|[A-Z]:\\Users\\)\w/;
+  const isTelling = (folder: string): boolean => folder.split(/[/\\]/).length > 3; // "/millrace/" could be anything
+  const here = [repositoryRoot, `${homedir()}/`].filter(isTelling);
   const offenders = text.filter((path) => {
     const content = readRepositoryFile(path);
     return homes.test(content) || here.some((folder) => content.includes(folder));
