@@ -9,13 +9,19 @@ import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 
+const onWindows = process.platform === "win32"; // npm is a script there
 const packageFolder = fileURLToPath(new URL("../packages/millrace", import.meta.url));
 const manifest: unknown = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8"));
 assert.ok(typeof manifest === "object" && manifest !== null && "version" in manifest);
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-package-"));
 try {
-  npm(["pack", "--pack-destination", folder], packageFolder);
+  execFileSync("npm", ["run", "prepack"], {
+    cwd: packageFolder,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: onWindows,
+  });
+  npm(["pack", "--ignore-scripts", "--pack-destination", folder], packageFolder);
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
   assert.ok(tarball !== undefined, "npm pack wrote no archive");
 
@@ -38,5 +44,5 @@ try {
 }
 
 function npm(args: readonly string[], cwd: string): void {
-  execFileSync("npm", args, { cwd, stdio: ["ignore", "ignore", "inherit"], shell: process.platform === "win32" });
+  execFileSync("npm", args, { cwd, stdio: ["ignore", "ignore", "inherit"], shell: onWindows });
 }
