@@ -11,6 +11,11 @@ import { queueRoutes } from "./queues.ts";
 import type { Route } from "./route.ts";
 import { buildServer } from "./server.ts";
 import { tokenRoutes } from "./tokens.ts";
+import { elsewhereRoutes } from "./workers/elsewhere.ts";
+import { scriptRoutes } from "./workers/scripts.ts";
+import { secretRoutes } from "./workers/secrets.ts";
+import { WorkerUploads } from "./workers/uploads.ts";
+import { versionRoutes } from "./workers/versions.ts";
 
 export interface Api extends AsyncDisposable {
   /** The Fastify instance: register more (console, metrics) on it before `listen`, or inject requests in tests. */
@@ -38,12 +43,17 @@ export function createApi(dependencies: ApiDependencies): Api {
 }
 
 function routesOf(dependencies: ApiDependencies): readonly Route[] {
+  const uploads = new WorkerUploads(dependencies);
   return [
     ...accountRoutes(dependencies),
     ...queueRoutes(dependencies),
     ...consumerRoutes(dependencies),
     ...purgeRoutes(dependencies),
     ...messageRoutes(dependencies),
+    ...scriptRoutes(dependencies, uploads),
+    ...versionRoutes(dependencies, uploads),
+    ...secretRoutes(dependencies, uploads),
+    ...elsewhereRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),
   ];

@@ -28,13 +28,16 @@ export function failureOf(thrown: unknown, plane: Plane, tooLarge: ErrorCode = "
     if (retryable) headers["retry-after"] = "1";
     else headers["x-should-retry"] = "false";
   }
-  const message = error.code === "INTERNAL" ? `Internal error. ${error.remedy}` : error.message;
-  return {
-    status,
-    headers,
-    envelope: { success: false, errors: [{ code, message }], messages: [], result: null },
-    error,
-  };
+  const errors = wordsOf(error).map((message) => ({ code, message }));
+  return { status, headers, envelope: { success: false, errors, messages: [], result: null }, error };
+}
+
+/** One entry an error; several where it names several things of which clients read each (`fields.each`). */
+function wordsOf(error: MillraceError): readonly string[] {
+  if (error.code === "INTERNAL") return [`Internal error. ${error.remedy}`];
+  const { each } = error.fields;
+  if (!Array.isArray(each) || each.length === 0) return [error.message];
+  return each.map((words) => `${String(words)} (${error.code}). ${error.remedy}`);
 }
 
 /** What Fastify and Node throw at a request, by their codes. */

@@ -9,4 +9,5 @@ export * from "./purges.ts";
 export * from "./push-target.ts";
 export * from "./queues.ts";
 export * from "./tokens.ts";
+export * from "./workers.ts";
 export type { LoopState } from "./consumer-loop.ts";

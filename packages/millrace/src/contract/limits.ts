@@ -56,7 +56,8 @@ export const limits = {
     uploadBytes: 67_108_864,
     modules: 1_000,
     bindings: 1_000,
-    variableBytes: 5_120,
-    tags: 8,
+    /** Kept of each Worker; older ones are forgotten when a newer one comes. */
+    versions: 100,
+    deployments: 50,
   },
 } as const;

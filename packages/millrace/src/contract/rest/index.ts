@@ -7,3 +7,4 @@ export * from "./fields.ts";
 export * from "./messages.ts";
 export * from "./queues.ts";
 export * from "./tokens.ts";
+export * from "./workers.ts";

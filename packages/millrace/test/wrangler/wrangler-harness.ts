@@ -1,0 +1,106 @@
+// The real wrangler of this repository, run against an API that listens.
+
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { accountId, adminToken, ApiHarness } from "../api/api-harness.ts";
+
+const require = createRequire(import.meta.url);
+const wranglerManifest = require.resolve("wrangler/package.json");
+/** Shown in failures: what is expected was recorded with it. */
+export const wranglerVersion = (require("wrangler/package.json") as { readonly version: string }).version;
+
+/** A wrangler that hangs is stopped then; the slowest command takes a few seconds. */
+const deadlineMs = 60_000;
+
+export interface WranglerRun {
+  readonly code: number | null;
+  /** Everything it wrote, without colours. */
+  readonly output: string;
+}
+
+export class WranglerHarness implements AsyncDisposable {
+  readonly api: ApiHarness;
+  /** Requests so far, as `METHOD /path?query` below the account. */
+  readonly requests: string[] = [];
+  readonly #folder: string;
+  readonly #origin: string;
+
+  private constructor(api: ApiHarness, folder: string, origin: string) {
+    this.api = api;
+    this.#folder = folder;
+    this.#origin = origin;
+  }
+
+  static async open(): Promise<WranglerHarness> {
+    const api = await ApiHarness.open();
+    const requests: string[] = [];
+    api.api.server.addHook("onRequest", (request, _reply, done) => {
+      const path = request.url.replace("/client/v4", "~").replace(`~/accounts/${accountId}`, "");
+      requests.push(`${request.method} ${path}`);
+      done();
+    });
+    const origin = await api.api.listen({ host: "127.0.0.1", port: 0 });
+    const folder = await mkdtemp(join(tmpdir(), "millrace-wrangler-"));
+    const harness = new WranglerHarness(api, folder, origin);
+    harness.requests.push = (...lines) => requests.push(...lines);
+    return Object.assign(harness, { requests });
+  }
+
+  /** Writes a project's files; answers its folder. */
+  async project(name: string, files: Readonly<Record<string, string | object>>): Promise<string> {
+    const folder = join(this.#folder, name);
+    for (const [path, content] of Object.entries(files)) {
+      const file = join(folder, path);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, typeof content === "string" ? content : JSON.stringify(content));
+    }
+    return folder;
+  }
+
+  /** Runs a command in a project's folder, or in an empty one. */
+  async run(
+    command: string,
+    options: { readonly in?: string; readonly stdin?: string; readonly token?: string } = {},
+  ): Promise<WranglerRun> {
+    const cwd = options.in ?? (await this.project("nowhere", { ".keep": "" }));
+    const script = join(dirname(wranglerManifest), "bin/wrangler.js");
+    const child = spawn(process.execPath, [script, ...command.split(" ")], {
+      cwd,
+      env: {
+        PATH: process.env["PATH"],
+        HOME: this.#folder,
+        XDG_CONFIG_HOME: this.#folder,
+        CI: "1",
+        NO_COLOR: "1",
+        FORCE_COLOR: "0",
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_LOG_PATH: this.#folder,
+        CLOUDFLARE_API_BASE_URL: `${this.#origin}/client/v4`,
+        CLOUDFLARE_API_TOKEN: options.token ?? adminToken,
+        CLOUDFLARE_ACCOUNT_ID: accountId,
+      },
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: deadlineMs,
+    });
+    child.stdin.end(options.stdin ?? "");
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8");
+      stream.on("data", (text: string) => (output += text));
+    }
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    return { code, output };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.api[Symbol.asyncDispose]();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
