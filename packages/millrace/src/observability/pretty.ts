@@ -89,10 +89,14 @@ function stackOf(fields: LogFields): string | undefined {
 
 /** Workers write what they like: colours may pass, anything else that moves a terminal's cursor may not. */
 function printable(text: string): string {
-  return text.replaceAll(notPrintable, "").replaceAll("\t", "  ").trimEnd();
+  return text.replaceAll("\t", "  ").replaceAll(notPrintable, "").trimEnd();
 }
 
-// Control characters but tab and newline, and escape sequences but colours.
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const notPrintable =
-  /\u001B(?!\[[\d;]*m)(?:\[[\d;?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\)?|.)?|[\u0000-\u0008\u000B-\u001A\u001C-\u001F\u007F-\u009F]/g;
+// Escape sequences but colours (CSI, OSC, then any other), and control characters but newline. Tabs are replaced before.
+const notPrintable = new RegExp(
+  [
+    String.raw`\u001B(?!\[[\d;]*m)(?:\[[\d;?]*[ -/]*[@-~]|\][^\u0007\u001B]*(?:\u0007|\u001B\\)?|.)?`,
+    String.raw`[\u0000-\u0009\u000B-\u001A\u001C-\u001F\u007F-\u009F]`,
+  ].join("|"),
+  "g",
+);

@@ -31,7 +31,8 @@ test("a running server is found, privately, until it stops", async () => {
   await using folder = await project();
   assert.equal((await readServerFile(folder.data)).kind, "none");
   {
-    await using _announced = await announceServer(folder.data, address(process.pid));
+    await using announced = await announceServer(folder.data, address(process.pid));
+    assert.ok(announced);
     const found = await readServerFile(folder.data);
     assert.equal(found.kind, "running");
     assert.deepEqual(found.kind === "none" ? undefined : found.address, address(process.pid));

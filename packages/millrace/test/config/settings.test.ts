@@ -101,12 +101,10 @@ describe("settings", () => {
       flags: { port: "x", host: "0.0.0.0" },
       env: { MILLRACE_LOG_FORMAT: "xml", MILLRACE_ACCOUNT_ID: "me" },
     });
-    assert.deepEqual(found.map((message) => message.split(":", 1)[0]).toSorted(), [
-      "--host",
-      "--port",
-      "MILLRACE_ACCOUNT_ID",
-      "MILLRACE_LOG_FORMAT",
-    ]);
+    assert.deepEqual(
+      new Set(found.map((message) => message.split(":", 1)[0])),
+      new Set(["--host", "--port", "MILLRACE_ACCOUNT_ID", "MILLRACE_LOG_FORMAT"]),
+    );
   });
 
   test("a flag wins over its variable, an empty variable is not set", () => {

@@ -1,0 +1,109 @@
+// Calls the REST API and turns its envelope into a value or a failure in words.
+
+import { z } from "zod";
+import { envelopeOf, responseError } from "../contract/rest/index.ts";
+import { CommandFailure } from "./command-failure.ts";
+import { howToStart } from "./target.ts";
+import type { Target } from "./target.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** The API said no. */
+export class RestFailure extends CommandFailure {
+  readonly status: number;
+  /** Cloudflare's numbers, as many as there were errors. */
+  readonly codes: readonly number[];
+
+  constructor(message: string, status: number, codes: readonly number[]) {
+    super(message);
+    this.status = status;
+    this.codes = codes;
+  }
+}
+
+export interface RestClient {
+  /** The account's id, asked for once if nobody said it. */
+  accountId(): Promise<string>;
+  /** Calls a path below the account; answers `result`, checked. */
+  call<T>(method: Method, path: string, result: z.ZodType<T>, body?: unknown): Promise<T>;
+  /** What the API adds for people beside the result goes here. */
+  onNote: (text: string) => void;
+}
+
+const failureEnvelope = z.object({ errors: z.array(responseError).min(1) });
+
+export function createRestClient(target: Target): RestClient {
+  let account: Promise<string> | undefined =
+    target.accountId === undefined ? undefined : Promise.resolve(target.accountId);
+
+  const client: RestClient = {
+    onNote: () => undefined,
+    accountId: async () => await (account ??= firstAccount()),
+    async call(method, path, result, body) {
+      return await request(method, `/accounts/${await client.accountId()}${path}`, result, body);
+    },
+  };
+
+  async function firstAccount(): Promise<string> {
+    const [first] = await request("GET", "/accounts", z.array(z.object({ id: z.string() })));
+    if (first === undefined) throw new CommandFailure("the token sees no account. Set MILLRACE_ACCOUNT_ID.");
+    return first.id;
+  }
+
+  async function request<T>(method: Method, path: string, result: z.ZodType<T>, body?: unknown): Promise<T> {
+    const { status, json } = await exchange(target, method, path, body);
+    const refused = status >= 400 ? failureEnvelope.safeParse(json) : undefined;
+    if (refused?.success === true) {
+      const { errors } = refused.data;
+      throw new RestFailure(
+        errors.map(({ message, code }) => `${message} [code: ${code}]`).join("; "),
+        status,
+        errors.map(({ code }) => code),
+      );
+    }
+    const parsed = status >= 400 ? undefined : envelopeOf(result).safeParse(json);
+    if (parsed?.success !== true) {
+      throw new CommandFailure(
+        `${target.api} answered ${method} ${path} with something else than expected (HTTP ${status}). Is it a Millrace server of this version?`,
+        { cause: parsed?.error },
+      );
+    }
+    for (const text of parsed.data.messages) client.onNote(text);
+    return parsed.data.result;
+  }
+
+  return client;
+}
+
+async function exchange(
+  { api, token }: Target,
+  method: Method,
+  path: string,
+  body: unknown,
+): Promise<{ readonly status: number; readonly json: unknown }> {
+  try {
+    const response = await fetch(`${api}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, json: parseJson(text) };
+  } catch (error) {
+    const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const refused = reason instanceof Error && "code" in reason && reason.code === "ECONNREFUSED";
+    const why = refused ? "nothing answers there" : reason instanceof Error ? reason.message : String(reason);
+    throw new CommandFailure(`cannot reach ${new URL(api).origin}: ${why}. ${howToStart}`, { cause: error });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // told as an unexpected answer
+  }
+}
