@@ -11,7 +11,7 @@ import type {
   QueueReference,
 } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
-import type { QueueSettings } from "../contract/index.ts";
+import type { IntakeLimits, QueueSettings } from "../contract/index.ts";
 import type { CatalogDecision, DecisionContext } from "./control-plane.ts";
 
 export interface CreateQueue {
@@ -43,6 +43,8 @@ export function createQueue(
     delivery_delay_s: command.settings.deliveryDelaySeconds,
     retention_s: command.settings.retentionSeconds,
     paused: command.settings.paused,
+    backlog_limit_bytes: limits.queue.backlogBytes,
+    messages_per_second: null,
     jurisdiction: command.jurisdiction,
   };
   return {
@@ -57,6 +59,8 @@ export interface UpdateQueue {
   readonly id: QueueId;
   readonly name?: QueueName | undefined;
   readonly settings?: QueueSettings | undefined;
+  /** An extension of Millrace; checked by `parseIntakeLimits`. */
+  readonly intakeLimits?: Partial<IntakeLimits> | undefined;
 }
 
 /** Throws `QUEUE_NOT_FOUND` and `QUEUE_NAME_TAKEN`. A jurisdiction never changes. */
@@ -80,6 +84,7 @@ export function updateQueue(
       retention_s: settings.retentionSeconds,
       paused: settings.paused,
     }),
+    ...command.intakeLimits,
   };
   return {
     operations: [
@@ -118,9 +123,9 @@ export function existingQueue(view: CatalogView, id: QueueId): QueueRecord {
   return record;
 }
 
-function settingsOf(record: QueueRecord): { readonly [key: string]: string | number | boolean } {
-  const { name, delivery_delay_s, retention_s, paused } = record;
-  return { name, delivery_delay_s, retention_s, paused };
+function settingsOf(record: QueueRecord): { readonly [key: string]: string | number | boolean | null } {
+  const { name, delivery_delay_s, retention_s, paused, backlog_limit_bytes, messages_per_second } = record;
+  return { name, delivery_delay_s, retention_s, paused, backlog_limit_bytes, messages_per_second };
 }
 
 /** Settings elsewhere that show the queue's name follow a rename. */

@@ -16,7 +16,10 @@ export const limits = {
     deliveryDelay: { min: 0, max: 86_400, default: 0, unit: "seconds" },
     retention: { min: 60, max: 1_209_600, default: 345_600, unit: "seconds" },
     backlogBytes: 25_000_000_000,
-    messagesPerSecond: 5_000,
+    /** What `backlog_limit_bytes` may be set to; the default is Cloudflare's. */
+    backlogLimit: { min: 1_000_000, max: 1_000_000_000_000_000, default: 25_000_000_000, unit: "bytes" },
+    /** What `messages_per_second` may be set to. Cloudflare's is 5,000; here nothing is limited unless somebody asks for it. */
+    throughputLimit: { min: 1, max: 10_000_000, default: 5_000, unit: "messages a second" },
   },
   message: {
     /** Includes `metadataBytes`-like overhead on Cloudflare; here the body alone counts. */

@@ -148,3 +148,24 @@ export function parsePullConsumerSettings(raw: RawFields): PullConsumerSettings 
   checks.finish("CONSUMER_SETTINGS_INVALID");
   return settings;
 }
+
+/** How much a queue takes in; an extension of Millrace, in the names of its records. */
+export interface IntakeLimits {
+  readonly backlog_limit_bytes: number;
+  /** `null`: as many as come. */
+  readonly messages_per_second: number | null;
+}
+
+/** Checks intake limits; absent fields stay absent. Throws `QUEUE_SETTINGS_INVALID`. */
+export function parseIntakeLimits(raw: RawFields): Partial<IntakeLimits> {
+  const checks = new FieldChecks("");
+  const { backlogLimit, throughputLimit } = limits.queue;
+  const bytes = checks.wholeNumber("backlog_limit_bytes", raw["backlog_limit_bytes"], backlogLimit);
+  const rate = raw["messages_per_second"];
+  const messages = rate === null ? null : checks.wholeNumber("messages_per_second", rate, throughputLimit);
+  checks.finish("QUEUE_SETTINGS_INVALID");
+  return {
+    ...(bytes !== undefined && { backlog_limit_bytes: bytes }),
+    ...(messages !== undefined && { messages_per_second: messages }),
+  };
+}

@@ -19,6 +19,10 @@ export interface QueueRecord {
   readonly delivery_delay_s: number;
   readonly retention_s: number;
   readonly paused: boolean;
+  /** Sends are refused beyond this backlog. */
+  readonly backlog_limit_bytes: number;
+  /** Messages accepted a second; `null`: as many as come. */
+  readonly messages_per_second: number | null;
   readonly jurisdiction: "eu" | "us" | "fedramp" | null;
 }
 

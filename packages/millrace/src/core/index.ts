@@ -14,4 +14,5 @@ export * from "./retention.ts";
 export * from "./settlement.ts";
 export * from "./slots.ts";
 export * from "./time.ts";
+export * from "./token-bucket.ts";
 export * from "./timeline.ts";

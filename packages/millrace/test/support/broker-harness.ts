@@ -113,8 +113,7 @@ export class BrokerHarness implements AsyncDisposable {
       engine,
       clock: time,
       random: countingRandom(),
-      logger: this.log,
-      catalog: () => controlPlane.view,
+            catalog: () => controlPlane.view,
     });
   }
 
