@@ -7,6 +7,7 @@ export * from "./intake.ts";
 export * from "./pull.ts";
 export * from "./purges.ts";
 export * from "./push-target.ts";
+export * from "./queue-facts.ts";
 export * from "./queues.ts";
 export * from "./tokens.ts";
 export * from "./workers.ts";

@@ -63,6 +63,7 @@ export const cloudflareErrors = {
   ROUTE_NOT_FOUND: { code: 7003, status: 404, retryable: false },
   SUBSCRIPTION_NOT_FOUND: { code: 11006, status: 404, retryable: false },
   SUBSCRIPTION_INVALID: { code: 0, status: 400, retryable: false },
+  SETTING_UNSUPPORTED: { code: 15000, status: 500, retryable: false },
   INTERNAL: { code: 15000, status: 500, retryable: false, name: "UnknownInternalError" },
 } as const satisfies Record<ErrorCode, CloudflareError>;
 

@@ -62,6 +62,7 @@ export const errorCatalogue = {
   ROUTE_NOT_FOUND: { remedy: "Check the method and path; the compatibility page lists what exists." },
   SUBSCRIPTION_NOT_FOUND: { remedy: "List the subscriptions to see what exists." },
   SUBSCRIPTION_INVALID: { remedy: "See the field named in the message." },
+  SETTING_UNSUPPORTED: { remedy: "Unset it, or use a version of Millrace that supports it." },
   INTERNAL: { remedy: "This is a defect in Millrace: please report it with the server's log." },
 } as const satisfies Record<string, { readonly remedy: string }>;
 
