@@ -6,14 +6,18 @@ import { auditRoutes } from "./audit.ts";
 import { consumerRoutes } from "./consumers.ts";
 import type { ApiDependencies } from "./dependencies.ts";
 import { messageRoutes } from "./messages.ts";
+import { registerHealth } from "./health.ts";
+import { openApiDocument } from "./openapi.ts";
 import { purgeRoutes } from "./purges.ts";
 import { queueRoutes } from "./queues.ts";
 import type { Route } from "./route.ts";
-import { buildServer } from "./server.ts";
+import { apiRoot, buildServer } from "./server.ts";
+import { subscriptionRoutes } from "./subscriptions.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { elsewhereRoutes } from "./workers/elsewhere.ts";
 import { scriptRoutes } from "./workers/scripts.ts";
 import { secretRoutes } from "./workers/secrets.ts";
+import { tailRoutes, Tails } from "./workers/tails.ts";
 import { WorkerUploads } from "./workers/uploads.ts";
 import { versionRoutes } from "./workers/versions.ts";
 
@@ -28,21 +32,32 @@ export interface Api extends AsyncDisposable {
 
 export function createApi(dependencies: ApiDependencies): Api {
   const stopping = new AbortController();
+  const tails = new Tails(dependencies);
+  const routes = routesOf(dependencies, tails);
   const server = buildServer({
-    routes: routesOf(dependencies),
+    routes,
+    takesUpgrade: (request) => tails.takes(request),
     accountId: dependencies.accountId,
     authenticate: dependencies.authenticate,
     logger: dependencies.logger,
     stopping: stopping.signal,
   });
+  tails.attach(server.server);
+  registerHealth(server, dependencies.notReady ?? (() => []));
+  let document: string | undefined;
+  server.get(`${apiRoot}/openapi.json`, (_request, reply) => {
+    document ??= JSON.stringify(openApiDocument(routes, dependencies.version));
+    return reply.header("content-type", "application/json").send(document);
+  });
   const close = async (): Promise<void> => {
     stopping.abort();
+    tails[Symbol.dispose]();
     await server.close();
   };
   return { server, listen: async (options) => await server.listen(options), close, [Symbol.asyncDispose]: close };
 }
 
-function routesOf(dependencies: ApiDependencies): readonly Route[] {
+function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[] {
   const uploads = new WorkerUploads(dependencies);
   return [
     ...accountRoutes(dependencies),
@@ -50,9 +65,11 @@ function routesOf(dependencies: ApiDependencies): readonly Route[] {
     ...consumerRoutes(dependencies),
     ...purgeRoutes(dependencies),
     ...messageRoutes(dependencies),
+    ...subscriptionRoutes(dependencies),
     ...scriptRoutes(dependencies, uploads),
     ...versionRoutes(dependencies, uploads),
     ...secretRoutes(dependencies, uploads),
+    ...tailRoutes(dependencies, tails),
     ...elsewhereRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),

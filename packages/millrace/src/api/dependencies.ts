@@ -3,6 +3,7 @@
 import type { Clock, Logger, Random, StorageEngine } from "../core/index.ts";
 import type { Broker, ControlPlane, Intake } from "../broker/index.ts";
 import type { DeployTarget } from "./deploy-target.ts";
+import type { Readiness } from "./health.ts";
 import type { Authenticate } from "./principal.ts";
 
 export interface ApiDependencies {
@@ -17,4 +18,8 @@ export interface ApiDependencies {
   /** 32 hex digits; every path names it. */
   readonly accountId: string;
   readonly authenticate: Authenticate;
+  /** The server's own, for the OpenAPI document. */
+  readonly version: string;
+  /** What keeps the server from serving, in words; absent: nothing ever does. */
+  readonly notReady?: Readiness;
 }

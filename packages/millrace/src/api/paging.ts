@@ -26,18 +26,24 @@ export interface Paging {
   readonly per_page?: number | undefined;
 }
 
-/** Cuts one page out of a whole list. */
+/**
+ * Cuts one page out of a whole list. Without `per_page` the first page is the whole list and the second is empty, so that a
+ * client that begins without a page and goes on until one is empty sees everything once; `size` is for lists whose clients
+ * ask for pages by number only.
+ */
 export function pageOf<T>(
   items: readonly T[],
   { page, per_page }: Paging,
+  size: number = Number.POSITIVE_INFINITY,
 ): { readonly items: readonly T[]; readonly info: ResultInfo } {
   const whole = page === undefined && per_page === undefined;
-  const size = whole ? Math.max(items.length, 1) : (per_page ?? pageSize.default);
+  const wanted = per_page ?? (whole ? Number.POSITIVE_INFINITY : size);
+  const length = Number.isFinite(wanted) ? wanted : Math.max(items.length, 1);
   const number = page ?? 1;
-  const cut = items.slice((number - 1) * size, number * size);
-  const total_pages = Math.ceil(items.length / size);
+  const cut = items.slice((number - 1) * length, number * length);
+  const total_pages = Math.ceil(items.length / length);
   return {
     items: cut,
-    info: { page: number, per_page: size, count: cut.length, total_count: items.length, total_pages },
+    info: { page: number, per_page: length, count: cut.length, total_count: items.length, total_pages },
   };
 }

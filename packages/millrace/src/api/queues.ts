@@ -4,7 +4,7 @@ import { z } from "zod";
 import { MillraceError } from "../core/index.ts";
 import type { QueueRecord } from "../core/index.ts";
 import { createQueue, deleteQueue, updateQueue } from "../broker/index.ts";
-import { parseJurisdiction, parseQueueName, parseQueueSettings } from "../contract/index.ts";
+import { limits, parseJurisdiction, parseQueueName, parseQueueSettings } from "../contract/index.ts";
 import type { QueueSettings } from "../contract/index.ts";
 import { changeQueueBody, createQueueBody, knownSettings, messageMetrics, queueView } from "../contract/rest/index.ts";
 import type { ApiDependencies } from "./dependencies.ts";
@@ -97,6 +97,7 @@ export function queueRoutes({ controlPlane, engine }: ApiDependencies): Route[] 
         const { items, info } = pageOf(
           names === undefined ? visible : visible.filter((queue) => names.has(queue.name)),
           query,
+          limits.request.pageSize.default,
         );
         return { result: items.map(queueViewer(view)), info };
       },

@@ -1,5 +1,6 @@
 // The HTTP server: Fastify with the API's conventions around a table of routes.
 
+import type { IncomingMessage } from "node:http";
 import Fastify from "fastify";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { MillraceError } from "../core/index.ts";
@@ -22,6 +23,8 @@ export interface ServerOptions {
   readonly logger: Logger;
   /** Aborted when the server stops, to end what waits. */
   readonly stopping: AbortSignal;
+  /** Whether a request is for a WebSocket; `Upgrade: h2c` and the like stay ordinary requests. */
+  readonly takesUpgrade: (request: IncomingMessage) => boolean;
 }
 
 /** Waits for a whole request at most this long; uploads included. */
@@ -30,6 +33,7 @@ const requestDeadlineMs = 120_000;
 export function buildServer(options: ServerOptions): FastifyInstance {
   const server = Fastify({
     logger: false,
+    http: { shouldUpgradeCallback: options.takesUpgrade },
     bodyLimit: limits.request.jsonBytes,
     requestTimeout: requestDeadlineMs,
     forceCloseConnections: "idle",
@@ -133,7 +137,7 @@ async function serve(
     header: (name) => headerOf(request, name),
     principal,
     signal: AbortSignal.any([gone.signal, stopping]),
-    origin: `${request.protocol}://${request.host}`,
+    origin: `${headerOf(request, "x-forwarded-proto") === "https" ? "https" : request.protocol}://${request.host}`,
   });
   return succeed(reply, answer);
 }

@@ -36,6 +36,13 @@ export function tokenRoutes({ controlPlane, clock, random }: ApiDependencies): R
       body: createTokenBody,
       result: createdTokenView,
       handle: async ({ body, principal }) => {
+        const queues = body.queues?.map(parseQueueName) ?? null;
+        if (queues !== null && !body.scopes.every((scope) => scope.startsWith("queues:"))) {
+          throw new MillraceError(
+            "REQUEST_INVALID",
+            "queues: only queues:read and queues:write can be for certain queues",
+          );
+        }
         const expiresAt = body.expires_on === undefined ? null : parseExpiry(body.expires_on, clock.now());
         const value = makeToken(random);
         const record = await controlPlane.change(principal.name, (view, context) =>
@@ -43,7 +50,7 @@ export function tokenRoutes({ controlPlane, clock, random }: ApiDependencies): R
             name: body.name,
             sha256: hashToken(value),
             scopes: [...new Set(body.scopes)],
-            queues: body.queues?.map(parseQueueName) ?? null,
+            queues,
             expiresAt,
           }),
         );

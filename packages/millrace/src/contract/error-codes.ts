@@ -52,6 +52,7 @@ export const cloudflareErrors = {
   WORKER_INVALID: { code: 10021, status: 400, retryable: false },
   VERSION_NOT_FOUND: { code: 10007, status: 404, retryable: false },
   VERSION_NOT_DEPLOYED: { code: 10215, status: 400, retryable: false },
+  TAIL_LIMIT_REACHED: { code: 10058, status: 429, retryable: false },
   NO_VERSIONS: { code: 10222, status: 404, retryable: false },
   SECRET_NOT_FOUND: { code: 10056, status: 404, retryable: false },
   BINDING_INVALID: { code: 10021, status: 400, retryable: false },

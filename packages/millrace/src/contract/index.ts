@@ -1,6 +1,7 @@
 // The contract's public surface.
 
 export * from "./error-codes.ts";
+export * from "./event-sources.ts";
 export * from "./limits.ts";
 export * from "./names.ts";
 export * from "./sending.ts";

@@ -51,6 +51,7 @@ export const errorCatalogue = {
   WORKER_INVALID: { remedy: "Mend the script and deploy it again; the version before keeps running." },
   VERSION_NOT_FOUND: { remedy: "`millrace workers info <name>` lists the versions." },
   VERSION_NOT_DEPLOYED: { remedy: "Deploy the newest version first, or use `wrangler versions secret put`." },
+  TAIL_LIMIT_REACHED: { remedy: "End another tail of this Worker first." },
   NO_VERSIONS: { remedy: "Upload a version first: wrangler deploy, or wrangler versions upload." },
   SECRET_NOT_FOUND: { remedy: "`wrangler secret list` shows what exists." },
   BINDING_INVALID: { remedy: "Mend the binding in the Wrangler configuration and deploy again." },

@@ -97,8 +97,9 @@ export class ApiHarness implements AsyncDisposable {
       clock: time,
       random,
       logger: log,
-      intake: new Intake({ engine, clock: time, random, logger: log, catalog }),
+      intake: new Intake({ engine, clock: time, random, catalog }),
       accountId,
+      version: "0.0.0-test",
       authenticate: tokenAuthenticator({ adminToken, catalog, clock: time }),
     });
   }

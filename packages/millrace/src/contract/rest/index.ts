@@ -6,5 +6,6 @@ export * from "./envelope.ts";
 export * from "./fields.ts";
 export * from "./messages.ts";
 export * from "./queues.ts";
+export * from "./subscriptions.ts";
 export * from "./tokens.ts";
 export * from "./workers.ts";
