@@ -13,9 +13,13 @@ export function decodeBody(message: {
   }
 }
 
+/** JSON up to this length stands on one line. */
+const shortLine = 100;
+
 /** For people: text bare, everything else as JSON. Control characters are shown, not obeyed. */
 export function showBody(body: unknown): string {
-  const text = typeof body === "string" ? body : (JSON.stringify(body, undefined, 2) ?? "");
+  const line = typeof body === "string" ? body : (JSON.stringify(body) ?? "");
+  const text = typeof body === "string" || line.length <= shortLine ? line : JSON.stringify(body, undefined, 2);
   return text.replaceAll(
     /[^\P{Cc}\n\t]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -45,13 +45,14 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun.endsWith("ch") ? `${noun}es` : `${noun}s`}`;
 }
 
-/** A span of time as people write it: `0.4 ms`, `12 ms`, `1.5 s`, `5 s`, `2 min`, `3 h`. */
+/** A span of time as people write it: `0.4 ms`, `12 ms`, `1.5 s`, `5 s`, `2 min`, `3 h`, `4 days`. */
 export function span(ms: number): string {
   if (ms < 10) return `${trimmed(ms, 1)} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 120_000) return `${trimmed(ms / 1_000, ms < 10_000 ? 1 : 0)} s`;
   if (ms < 7_200_000) return `${trimmed(ms / 60_000, 0)} min`;
-  return `${trimmed(ms / 3_600_000, 1)} h`;
+  if (ms < 172_800_000) return `${trimmed(ms / 3_600_000, 1)} h`;
+  return `${trimmed(ms / 86_400_000, 1)} days`;
 }
 
 const trimmed = (value: number, digits: number): string => String(Number(value.toFixed(digits)));

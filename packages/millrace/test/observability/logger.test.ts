@@ -21,10 +21,9 @@ class Recorder {
   }
 }
 
-function written(
-  options: Partial<LoggerOptions> & { readonly destination?: Recorder },
-  act: (logger: Logger) => void,
-): string {
+type WriterOptions = Partial<Omit<LoggerOptions, "destination">> & { readonly destination?: Recorder };
+
+function written(options: WriterOptions, act: (logger: Logger) => void): string {
   const destination = options.destination ?? new Recorder();
   act(createLogger({ format: "pretty", level: "info", story: true, now: () => at, ...options, destination }));
   return destination.text;
@@ -146,7 +145,7 @@ describe("the log for people", () => {
   });
 });
 
-const json = (act: (logger: Logger) => void, options: Partial<LoggerOptions> = {}): unknown[] =>
+const json = (act: (logger: Logger) => void, options: WriterOptions = {}): unknown[] =>
   written({ format: "json", ...options }, act)
     .split("\n")
     .filter((line) => line !== "")
@@ -202,7 +201,7 @@ describe("the log for programs", () => {
   });
 });
 
-const events = (options: Partial<LoggerOptions>): number =>
+const events = (options: WriterOptions): number =>
   written(options, (logger) => {
     logger.debug("message.accepted", { queue: "q", count: 1 }); // a story event
     logger.debug("engine.commit", {}); // any other detail

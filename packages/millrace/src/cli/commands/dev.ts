@@ -85,7 +85,7 @@ async function readProjects(
     paths.map(async (path) => {
       const wrangler = await findWrangler(dirname(path));
       const config = await readProjectConfig(wrangler, path, environment, terminal.env);
-      return { path, shown: relative(terminal.cwd, path), wrangler, config };
+      return { path, shown: shownPath(path, terminal.cwd), wrangler, config };
     }),
   );
 }
@@ -159,9 +159,15 @@ async function followProjects(context: CommandContext, following: Following): Pr
   }
   if (following.watch) {
     const keys = hasKeys ? "Keys: o opens the console, r deploys again, q quits" : undefined;
-    logger.info("dev.watching", { folders: projects.map(({ path }) => relative(cwd, dirname(path)) || "."), keys });
+    logger.info("dev.watching", { folders: projects.map(({ path }) => shownPath(dirname(path), cwd)), keys });
   }
   return resources.move();
+}
+
+/** Short where it lies below, whole where it does not. */
+function shownPath(path: string, cwd: string): string {
+  const below = relative(cwd, path);
+  return below.startsWith("..") ? path : below || ".";
 }
 
 /** It may have ended meanwhile, which is told elsewhere. */

@@ -1,0 +1,165 @@
+// `millrace queues …` and `tokens …` against the real REST API.
+import assert from "node:assert/strict";
+import { tmpdir } from "node:os";
+import { after, before, describe, test } from "node:test";
+import { cli, startApiServer } from "./cli-harness.ts";
+import type { ApiServer, CliResult } from "./cli-harness.ts";
+
+let server: ApiServer;
+before(async () => (server = await startApiServer()));
+after(async () => await server[Symbol.asyncDispose]());
+
+const millrace = async (args: readonly string[], stdin = ""): Promise<CliResult> =>
+  await cli(args, { cwd: tmpdir(), env: server.env, stdin });
+
+/** Runs a command that must succeed; answers what it printed. */
+async function must(...args: readonly string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await millrace(args);
+  assert.equal(exitCode, 0, stderr);
+  return stdout;
+}
+
+const mustJson = async <T>(...args: readonly string[]): Promise<T> => JSON.parse(await must(...args, "--json")) as T;
+
+describe("queues", () => {
+  test("an empty account says how to begin", async () => {
+    assert.match(await must("queues", "list"), /no queue yet.*millrace queues create/);
+    assert.deepEqual(await mustJson("queues", "list"), []);
+  });
+
+  test("are created, changed, paused, resumed, listed and deleted", async () => {
+    assert.equal(await must("queues", "create", "orders", "--delivery-delay", "5"), "Created queue orders.\n");
+    await must("queues", "update", "orders", "--retention", "3600");
+    await must("queues", "pause", "orders");
+    const info = await mustJson<{ settings: object }>("queues", "info", "orders");
+    assert.deepEqual(info.settings, { delivery_delay: 5, delivery_paused: true, message_retention_period: 3600 });
+    assert.match(await must("queues", "list"), /^NAME .*\norders +0 .* paused$/m);
+    await must("queues", "resume", "orders");
+    assert.match(await must("queues", "info", "orders"), /^Retention +3600 s \(60 min\)$/m);
+    assert.equal(await must("queues", "delete", "orders"), "Deleted queue orders.\n");
+    assert.deepEqual(await mustJson("queues", "list"), []);
+  });
+
+  test("what the API refuses is told in its words, with exit code 1", async () => {
+    const { exitCode, stderr } = await millrace(["queues", "create", "not_valid"]);
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /^millrace: Queue name "not_valid" is not valid.*\[code: 11003\]/);
+  });
+
+  test("a name that does not exist finds the nearest", async () => {
+    await must("queues", "create", "my-app-events");
+    const { exitCode, stderr } = await millrace(["queues", "peek", "my-app-evnets"]);
+    assert.equal(exitCode, 1);
+    assert.equal(stderr, 'millrace: queue "my-app-evnets" does not exist. Did you mean my-app-events?\n');
+    const unlike = await millrace(["queues", "info", "invoices"]);
+    assert.match(unlike.stderr, /Create it: millrace queues create invoices/);
+    await must("queues", "delete", "my-app-events");
+  });
+
+  test("nothing to change is a wrong call", async () => {
+    assert.equal((await millrace(["queues", "update", "x"])).exitCode, 2);
+  });
+});
+
+describe("messages", () => {
+  test("are sent as JSON, text, lines and from a pipe, and can be looked at", async () => {
+    await must("queues", "create", "mixed");
+    assert.equal(
+      await must("queues", "send", "mixed", '{"type":"welcome-email"}', "[1,2]"),
+      "Sent 2 messages to mixed.\n",
+    );
+    await must("queues", "send", "mixed", "--text", "ümlaut", "--delay", "60");
+    assert.equal((await millrace(["queues", "send", "mixed"], '{"from":"pipe"}\n')).exitCode, 0);
+    assert.equal(
+      (await millrace(["queues", "send", "mixed", "--lines"], "1\n2\n\n3\n")).stdout,
+      "Sent 3 messages to mixed.\n",
+    );
+    const peeked = await mustJson<{ body: unknown; attempts: number; state: string }[]>("queues", "peek", "mixed");
+    assert.deepEqual(
+      new Set(peeked.map(({ body }) => JSON.stringify(body))),
+      new Set(['{"type":"welcome-email"}', "[1,2]", '"ümlaut"', '{"from":"pipe"}', "1", "2", "3"]),
+    );
+    assert.equal(peeked.filter(({ state }) => state === "delayed").length, 1);
+    assert.match(await must("queues", "peek", "mixed"), /never delivered\n {2}\{"type":"welcome-email"\}\n/);
+    assert.equal((await mustJson<unknown[]>("queues", "peek", "mixed", "--count", "2")).length, 2);
+  });
+
+  test("more than a batch takes are sent in several", async () => {
+    await must("queues", "create", "many");
+    const lines = Array.from({ length: 250 }, (_, index) => String(index)).join("\n");
+    assert.equal((await millrace(["queues", "send", "many", "--lines"], lines)).stdout, "Sent 250 messages to many.\n");
+    const { metrics } = await mustJson<{ metrics: { backlog_count: number } }>("queues", "info", "many");
+    assert.equal(metrics.backlog_count, 250);
+  });
+
+  test("a body that is no JSON is a wrong call, and nothing is sent", async () => {
+    await must("queues", "create", "strict");
+    const { exitCode, stderr } = await millrace(["queues", "send", "strict", "{}", "{type:1}"]);
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /body 2 is not JSON: .*add --text/);
+    assert.equal(await must("queues", "peek", "strict"), "Queue strict is empty.\n");
+  });
+
+  test("are not deleted by accident", async () => {
+    await must("queues", "create", "precious");
+    await must("queues", "send", "precious", "1");
+    const refused = await millrace(["queues", "delete", "precious"]);
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.stderr, /still holds 1 message; .*--force/);
+    assert.match((await millrace(["queues", "purge", "precious"])).stderr, /deletes 1 message for good.*--force/);
+    assert.equal(await must("queues", "purge", "precious", "--force"), "Purging 1 message of queue precious.\n");
+  });
+
+  test("are pulled and acknowledged once a pull consumer is attached", async () => {
+    await must("queues", "create", "pulled");
+    assert.match(await must("queues", "consumer", "list", "pulled"), /no consumer/);
+    const added = await must(
+      "queues",
+      "consumer",
+      "add",
+      "pulled",
+      "--pull",
+      "--retries",
+      "5",
+      "--dead-letter-queue",
+      "pulled-dlq",
+    );
+    assert.match(added, /^Attached to pulled: pull over HTTP, .*5 retries, then to pulled-dlq\.$/m);
+    await must("queues", "send", "pulled", '{"n":1}');
+    assert.match(await must("queues", "pull", "pulled", "--ack"), /attempt 1 {2}acknowledged\n {2}\{"n":1\}/);
+    assert.equal(await must("queues", "pull", "pulled"), "Queue pulled has nothing to deliver now.\n");
+    await must("queues", "consumer", "remove", "pulled");
+    assert.equal((await millrace(["queues", "consumer", "remove", "pulled"])).exitCode, 1);
+  });
+
+  test("a consumer is either a Worker or pulls", async () => {
+    for (const flags of [
+      [],
+      ["--pull", "--worker", "x"],
+      ["--pull", "--batch-timeout", "5"],
+      ["--worker", "x", "--visibility-timeout", "5"],
+    ]) {
+      assert.equal((await millrace(["queues", "consumer", "add", "pulled", ...flags])).exitCode, 2, flags.join(" "));
+    }
+  });
+});
+
+describe("tokens", () => {
+  test("are made, listed and revoked", async () => {
+    const made = await mustJson<{ value: string; id: string }>("tokens", "create", "ci", "--scope", "workers:write");
+    assert.match(await must("tokens", "list"), /^ci +workers:write +all +never +active/m);
+    const asCi = await cli(["queues", "list"], {
+      cwd: tmpdir(),
+      env: { ...server.env, CLOUDFLARE_API_TOKEN: made.value },
+    });
+    assert.equal(asCi.exitCode, 0, asCi.stderr);
+    assert.equal(await must("tokens", "revoke", "ci"), "Revoked token ci.\n");
+    const revoked = await cli(["queues", "list"], {
+      cwd: tmpdir(),
+      env: { ...server.env, CLOUDFLARE_API_TOKEN: made.value },
+    });
+    assert.equal(revoked.exitCode, 1);
+    assert.match(revoked.stderr, /\[code: 10000\]/);
+    assert.equal((await millrace(["tokens", "revoke", "ci"])).exitCode, 1);
+  });
+});
