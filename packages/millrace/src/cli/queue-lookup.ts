@@ -13,7 +13,7 @@ export async function listQueues(client: RestClient): Promise<QueueView[]> {
   return await client.call("GET", "/queues", queueList);
 }
 
-export async function findQueue(client: RestClient, name: string): Promise<QueueView | undefined> {
+async function findQueue(client: RestClient, name: string): Promise<QueueView | undefined> {
   const [found] = await client.call("GET", `/queues?name=${encodeURIComponent(name)}`, queueList);
   return found;
 }
