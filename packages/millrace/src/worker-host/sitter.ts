@@ -1,0 +1,76 @@
+// Ends the runtime processes when this server ends without saying goodbye (kill -9): a tiny shell waits for the end of its
+// input, which the operating system brings about whatever happened to the server, and then kills what it was told of.
+
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+
+/** Reads `+ pid` and `- pid`; at the end of input kills what is left and removes the folder given. */
+const script = `
+trap '' INT TERM HUP
+pids=
+while read -r change pid; do
+  left=
+  for known in $pids; do [ "$known" = "$pid" ] || left="$left $known"; done
+  pids=$left
+  [ "$change" = + ] && pids="$pids $pid"
+done
+for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+rm -rf "$1"
+`;
+
+export class Sitter implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #watched = new Set<number>();
+  #shell: ChildProcess;
+  #isClosing = false;
+
+  /** `folder` is removed when the server is gone. */
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#shell = this.#start();
+  }
+
+  watch(pid: number): void {
+    this.#watched.add(pid);
+    this.#tell(`+ ${pid}\n`);
+  }
+
+  forget(pid: number): void {
+    if (this.#watched.delete(pid)) this.#tell(`- ${pid}\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const shell = this.#shell;
+    if (shell.exitCode !== null || shell.signalCode !== null || shell.pid === undefined) return;
+    const ended = once(shell, "exit");
+    shell.stdin?.end();
+    await ended;
+  }
+
+  #start(): ChildProcess {
+    // Its own session: a Ctrl-C in the terminal is for the server alone.
+    const shell = spawn("/bin/sh", ["-c", script, "millrace-sitter", this.#folder], {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+      cwd: "/",
+      env: { PATH: "/usr/bin:/bin" },
+    });
+    shell.unref();
+    shell.stdin?.on("error", () => undefined); // it ended; the exit event below deals with it
+    // Without a shell the leftovers are found at the next start instead.
+    shell.on("error", () => undefined);
+    shell.on("exit", () => {
+      if (this.#isClosing) return;
+      this.#shell = this.#start();
+      for (const pid of this.#watched) this.#tell(`+ ${pid}\n`);
+    });
+    return shell;
+  }
+
+  #tell(line: string): void {
+    this.#shell.stdin?.write(line);
+  }
+}
