@@ -1,0 +1,229 @@
+// The SQLite engine as the server's thread sees it: stamps and encodes requests, decodes answers, wakes listeners.
+
+import { LocalSlots } from "../../core/index.ts";
+import type {
+  Accounting,
+  Clock,
+  EngineCapabilities,
+  EpochMs,
+  ExpiredLease,
+  Holder,
+  LeasedBatch,
+  LeaseId,
+  LeaseRequest,
+  Logger,
+  MessageId,
+  MessageRef,
+  Milliseconds,
+  NewMessage,
+  PeekedMessage,
+  QueueId,
+  QueueSurvey,
+  Readiness,
+  SendReceipt,
+  SettleReceipt,
+  SettleRequest,
+  Slot,
+  StorageEngine,
+} from "../../core/index.ts";
+import { SqliteCatalog } from "./catalog.ts";
+import { batchId, leaseId, messageRef } from "./lease-id.ts";
+import type { Tuning } from "./ledger.ts";
+import type { Operation, RequestOf, Results, Standing } from "./protocol.ts";
+import { readRecord, recordLength, writeRecord } from "./record.ts";
+import { ThreadLink } from "./thread-link.ts";
+import type { AnsweredRequest } from "./thread-link.ts";
+
+type WakeListener = (queue: QueueId, readiness: Readiness | undefined) => void;
+
+export interface SqliteEngineOptions {
+  /** Where the data is; made (0700) when it is not there. */
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For tests, which make these so small that folds and reloads happen all the time. */
+  readonly tuning?: Partial<Tuning>;
+}
+
+const defaultTuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 100_000 };
+
+/**
+ * Opens the data in a folder, or makes it. Throws `DATA_LOCKED`, `DATA_DAMAGED`, `DATA_TOO_NEW`, `STORAGE_FULL`, `UNAVAILABLE`.
+ * One engine at a time has a folder: over all processes, and whatever became of the one before.
+ */
+export async function openSqliteEngine(options: SqliteEngineOptions): Promise<StorageEngine> {
+  return await SqliteEngine.open(options);
+}
+
+class SqliteEngine implements StorageEngine {
+  readonly name = "sqlite";
+  readonly capabilities: EngineCapabilities = { durable: true, shared: false };
+  readonly catalog: SqliteCatalog;
+  readonly #link: ThreadLink;
+  readonly #clock: Clock;
+  readonly #slots: LocalSlots;
+  readonly #listeners: Set<WakeListener>;
+
+  private constructor(link: ThreadLink, clock: Clock, listeners: Set<WakeListener>) {
+    this.#link = link;
+    this.#clock = clock;
+    this.#slots = new LocalSlots(clock);
+    this.#listeners = listeners;
+    this.catalog = new SqliteCatalog(link);
+  }
+
+  static async open({ folder, clock, logger, tuning }: SqliteEngineOptions): Promise<SqliteEngine> {
+    const listeners = new Set<WakeListener>();
+    const wake = (standings: readonly Standing[]): void => {
+      for (const { queue, readiness, isWoken } of standings) {
+        if (isWoken) for (const listener of listeners) listener(queue, readiness);
+      }
+    };
+    const link = await ThreadLink.start({ folder, tuning: { ...defaultTuning, ...tuning } }, logger, wake);
+    return new SqliteEngine(link, clock, listeners);
+  }
+
+  async send(
+    queue: QueueId,
+    messages: readonly NewMessage[],
+    options: { readonly resend?: boolean } = {},
+  ): Promise<SendReceipt> {
+    const now = this.#clock.now();
+    let size = 0;
+    let isDelayed = false;
+    for (const message of messages) {
+      size += 4 + recordLength(message);
+      isDelayed ||= message.visibleAt !== undefined;
+    }
+    const answer = await this.#link.ask(size, (buffer, from) => {
+      let at = from;
+      for (const message of messages) {
+        const end = writeRecord(buffer, at + 4, message, now);
+        buffer.writeUInt32LE(end - at - 4, at);
+        at = end;
+      }
+      const visibleAt = isDelayed ? messages.map((message) => message.visibleAt ?? 0) : undefined;
+      return { op: "send", queue, now, resend: options.resend === true, records: { from, to: at }, visibleAt };
+    });
+    return receiptOf(answer, queue);
+  }
+
+  async lease(queue: QueueId, request: LeaseRequest): Promise<LeasedBatch> {
+    const { max, window, visibility, holder } = request;
+    const now = this.#clock.now();
+    const { answer, result } = await this.#ask({ op: "lease", queue, now, max, window, visibility, holder });
+    const { batch } = result;
+    const receipt = receiptOf(answer, queue);
+    if (batch === undefined) return { batch, messages: [], ...receipt };
+    const messages = result.messages.map(({ record, position, attempts }) => {
+      const { id, sentAt, contentType, body, source } = readRecord(answer.bytes.subarray(record.from, record.to));
+      return { lease: leaseId(batch, position), id, sentAt, contentType, body, source, attempts };
+    });
+    return { batch: batchId(batch), messages, ...receipt };
+  }
+
+  async settle(queue: QueueId, { each, whole }: SettleRequest): Promise<SettleReceipt> {
+    const { answer, result } = await this.#ask({ op: "settle", queue, now: this.#clock.now(), each, whole });
+    const { done, late, stale } = result;
+    return { done, late, stale, ...receiptOf(answer, queue) };
+  }
+
+  async extend(
+    queue: QueueId,
+    leases: readonly LeaseId[],
+    endsAt: EpochMs,
+  ): Promise<{ readonly stale: readonly LeaseId[] }> {
+    return (await this.#ask({ op: "extend", queue, now: this.#clock.now(), leases, endsAt })).result;
+  }
+
+  async expiredLeases(queue: QueueId, limit: number): Promise<readonly ExpiredLease[]> {
+    const { result } = await this.#ask({ op: "expiredLeases", queue, now: this.#clock.now(), limit });
+    return result.map(({ batch, position, id, attempts }) => ({
+      lease: leaseId(batch, position),
+      id: id as MessageId,
+      attempts,
+    }));
+  }
+
+  async releaseHolder(holder: Holder): Promise<number> {
+    return (await this.#ask({ op: "releaseHolder", holder, now: this.#clock.now() })).result;
+  }
+
+  async holders(): Promise<readonly Holder[]> {
+    return (await this.#ask({ op: "holders" })).result;
+  }
+
+  async peek(
+    queue: QueueId,
+    options: { readonly max: number; readonly after?: MessageRef | undefined },
+  ): Promise<readonly PeekedMessage[]> {
+    const { max, after } = options;
+    const { answer, result } = await this.#ask({ op: "peek", queue, now: this.#clock.now(), max, after });
+    return result.map(({ record, position, attempts, state, until }) => {
+      const { id, sentAt, contentType, body, source } = readRecord(answer.bytes.subarray(record.from, record.to));
+      return { ref: messageRef(position), id, sentAt, contentType, body, source, attempts, state, until };
+    });
+  }
+
+  /** Everything is gone for every reader after the first call; what is left is deleted in the background. */
+  async purge(queue: QueueId, token: string | undefined): Promise<{ purged: number; more: boolean; token: string }> {
+    if (token !== undefined) {
+      await this.#ask({ op: "metrics", queue, now: this.#clock.now() });
+      return { purged: 0, more: false, token };
+    }
+    const { result } = await this.#ask({ op: "purge", queue, now: this.#clock.now() });
+    return { purged: result.purged, more: false, token: "all" };
+  }
+
+  async purgeByRef(
+    queue: QueueId,
+    refs: readonly MessageRef[],
+  ): Promise<{ readonly purged: number; readonly unknown: readonly MessageRef[] }> {
+    return (await this.#ask({ op: "purgeByRef", queue, now: this.#clock.now(), refs })).result;
+  }
+
+  async metrics(queue: QueueId): Promise<QueueSurvey & { readonly accounting: Accounting }> {
+    return { queue, ...(await this.#ask({ op: "metrics", queue, now: this.#clock.now() })).result };
+  }
+
+  async survey(): Promise<readonly QueueSurvey[]> {
+    return (await this.#ask({ op: "survey", now: this.#clock.now() })).result;
+  }
+
+  async sweep(
+    queue: QueueId,
+    storedBefore: EpochMs,
+    limit: number,
+  ): Promise<{ readonly expired: number; readonly more: boolean; readonly nextStoredAt: EpochMs | undefined }> {
+    return (await this.#ask({ op: "sweep", queue, now: this.#clock.now(), storedBefore, limit })).result;
+  }
+
+  async acquireSlot(queue: QueueId, holder: Holder, max: number, ttl: Milliseconds): Promise<Slot | undefined> {
+    this.#link.assertOpen();
+    return this.#slots.acquire(queue, holder, max, ttl);
+  }
+
+  onWake(listener: WakeListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Waits for what was asked before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#link.close();
+    this.#listeners.clear();
+  }
+
+  async #ask<O extends Operation>(
+    request: RequestOf<O>,
+  ): Promise<{ readonly answer: AnsweredRequest; readonly result: Results[O] }> {
+    const answer = await this.#link.ask(0, () => request);
+    return { answer, result: answer.result as Results[O] };
+  }
+}
+
+function receiptOf({ standings }: AnsweredRequest, queue: QueueId): SendReceipt {
+  const standing = standings.get(queue);
+  if (standing === undefined) throw new Error(`the store thread did not say how queue ${queue} stands`);
+  return { backlog: standing.backlog, readiness: standing.readiness };
+}

@@ -1,0 +1,102 @@
+// The log: messages and notes by position. One statement per function.
+
+import type { DatabaseSync } from "node:sqlite";
+import { MillraceError } from "../../core/index.ts";
+import { headerBytes } from "./record.ts";
+import { Query } from "./sql.ts";
+
+/** What notes carry instead of a queue's number. */
+const noteQueue = 0;
+
+export class LogTable {
+  readonly #append: Query;
+  readonly #read: Query<readonly [data: Uint8Array]>;
+  readonly #readRange: Query<readonly [data: Uint8Array]>;
+  readonly #header: Query<readonly [header: Uint8Array]>;
+  readonly #messageFrom: Query<readonly [position: number, header: Uint8Array]>;
+  readonly #messagesOf: Query<readonly [position: number, header: Uint8Array]>;
+  readonly #notesBehind: Query<readonly [position: number, data: Uint8Array]>;
+  readonly #bounds: Query<readonly [first: number | null, last: number | null]>;
+  readonly #deleteRange: Query;
+
+  constructor(database: DatabaseSync) {
+    this.#append = new Query(database, "INSERT INTO log (position, queue, data) VALUES (?, ?, ?)");
+    this.#read = new Query(database, "SELECT data FROM log WHERE position = ?");
+    this.#readRange = new Query(database, "SELECT data FROM log WHERE position BETWEEN ? AND ?");
+    // The head of a blob is in its row's own page: the overflow pages of a large body are not touched.
+    this.#header = new Query(database, `SELECT substr(data, 1, ${headerBytes}) FROM log WHERE position = ?`);
+    this.#messageFrom = new Query(
+      database,
+      `SELECT position, substr(data, 1, ${headerBytes}) FROM log WHERE position >= ? AND queue <> ${noteQueue} ORDER BY position LIMIT 1`,
+    );
+    this.#messagesOf = new Query(
+      database,
+      `SELECT position, substr(data, 1, ${headerBytes}) FROM log WHERE position >= ? AND queue = ? ORDER BY position`,
+    );
+    this.#notesBehind = new Query(
+      database,
+      `SELECT position, data FROM log WHERE position > ? AND queue = ${noteQueue} ORDER BY position`,
+    );
+    this.#bounds = new Query(database, "SELECT (SELECT min(position) FROM log), (SELECT max(position) FROM log)");
+    this.#deleteRange = new Query(database, "DELETE FROM log WHERE position BETWEEN ? AND ?");
+  }
+
+  appendMessage(position: number, queue: number, record: Uint8Array): void {
+    this.#append.run(position, queue, record);
+  }
+
+  appendNote(position: number, note: Uint8Array): void {
+    this.#append.run(position, noteQueue, note);
+  }
+
+  /** The record of a live message. */
+  read(position: number): Uint8Array {
+    return this.#read.first(position)?.[0] ?? missing(position);
+  }
+
+  /** The records of `count` live messages that stand side by side. */
+  readRange(first: number, count: number): Uint8Array[] {
+    if (count === 1) return [this.read(first)];
+    const rows = this.#readRange.all(first, first + count - 1);
+    if (rows.length !== count) missing(first);
+    return rows.map(([data]) => data);
+  }
+
+  /** The header of a live message's record. */
+  header(position: number): Buffer {
+    return asBuffer(this.#header.first(position)?.[0] ?? missing(position));
+  }
+
+  /** The first message at or behind a position, of any queue, dead ones not yet deleted included. */
+  messageFrom(position: number): { readonly position: number; readonly header: Buffer } | undefined {
+    const row = this.#messageFrom.first(position);
+    return row === undefined ? undefined : { position: row[0], header: asBuffer(row[1]) };
+  }
+
+  /** Headers of a queue's messages at or behind a position, dead ones not yet deleted included. Reads the log on from there. */
+  *messagesOf(queue: number, from: number): Generator<{ readonly position: number; readonly header: Buffer }> {
+    for (const [position, header] of this.#messagesOf.each(from, queue)) yield { position, header: asBuffer(header) };
+  }
+
+  notesBehind(position: number): IterableIterator<readonly [position: number, data: Uint8Array]> {
+    return this.#notesBehind.each(position);
+  }
+
+  /** The first and the last position in use; zeros when there is none. */
+  bounds(): { readonly first: number; readonly last: number } {
+    const [first, last] = this.#bounds.first() ?? [0, 0];
+    return { first: first ?? 0, last: last ?? 0 };
+  }
+
+  deleteRange(first: number, count: number): void {
+    this.#deleteRange.run(first, first + count - 1);
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function missing(position: number): never {
+  throw new MillraceError("DATA_DAMAGED", `The message at position ${position} is missing`, { fields: { position } });
+}

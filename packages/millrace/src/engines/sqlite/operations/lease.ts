@@ -1,0 +1,79 @@
+// Hands messages out: the longest ready first, fresh ones and those due again merged by time.
+
+import { after, decideWindow, maxAttempts } from "../../../core/index.ts";
+import type { EpochMs } from "../../../core/index.ts";
+import type { AnswerBytes } from "../answer-bytes.ts";
+import type { LaterMessage } from "../later-line.ts";
+import { leasedBatch } from "../lease-book.ts";
+import type { LeasedItem } from "../lease-book.ts";
+import type { Ledger } from "../ledger.ts";
+import type { LeaseMessage, Results } from "../protocol.ts";
+import type { QueueState } from "../queue-state.ts";
+import { bodyLength } from "../record.ts";
+import type { Run } from "../run-list.ts";
+
+interface Taken {
+  readonly first: number;
+  readonly count: number;
+  /** Deliveries before this one. */
+  readonly attempts: number;
+}
+
+/** Throws `QUEUE_NOT_FOUND` before anything happens. */
+export function lease(ledger: Ledger, request: LeaseMessage, bytes: AnswerBytes): Results["lease"] {
+  const queue = ledger.queue(request.queue);
+  const { now, window } = request;
+  if (window !== undefined && decideWindow(queue.readiness(now), window, now).kind === "wait") return nothing;
+  const { taken, isRedelivery } = take(queue, request.max, now);
+  if (taken.length === 0) return nothing;
+
+  const batch = ledger.newBatch();
+  const endsAt = after(now, request.visibility);
+  const items: LeasedItem[] = [];
+  const messages: Results["lease"]["messages"][number][] = [];
+  for (const { first, count, attempts: before } of taken) {
+    const attempts = Math.min(maxAttempts, before + 1);
+    let position = first;
+    for (const record of ledger.tables.log.readRange(first, count)) {
+      items.push({ position, attempts, size: bodyLength(record), endsAt });
+      messages.push({ position, attempts, record: bytes.add(record) });
+      position += 1;
+    }
+  }
+  ledger.putLease(queue, leasedBatch({ batch, holder: request.holder, isRedelivery, items }));
+  return { batch, messages };
+}
+
+const nothing: Results["lease"] = { batch: undefined, messages: [] };
+
+function take(
+  queue: QueueState,
+  max: number,
+  now: EpochMs,
+): { readonly taken: Taken[]; readonly isRedelivery: boolean } {
+  const due = queue.later.due(now, max);
+  const taken: Taken[] = [];
+  let left = max;
+  let used = 0;
+  while (left > 0) {
+    const again = due[used];
+    const fresh = queue.fresh.first();
+    if (again !== undefined && (fresh === undefined || isBefore(again, fresh))) {
+      taken.push({ first: again.position, count: 1, attempts: again.attempts });
+      used += 1;
+      left -= 1;
+      continue;
+    }
+    const run = queue.fresh.take(left);
+    if (run === undefined) break;
+    taken.push({ first: run.first, count: run.count, attempts: 0 });
+    left -= run.count;
+  }
+  const last = due[used - 1];
+  if (last !== undefined) queue.later.removeThrough(last, used);
+  return { taken, isRedelivery: used > 0 };
+}
+
+function isBefore(again: LaterMessage, fresh: Run): boolean {
+  return again.dueAt < fresh.storedAt || (again.dueAt === fresh.storedAt && again.position < fresh.first);
+}

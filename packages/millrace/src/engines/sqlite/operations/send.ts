@@ -1,0 +1,81 @@
+// Takes messages in.
+
+import { epochMs } from "../../../core/index.ts";
+import type { EpochMs, MessageId } from "../../../core/index.ts";
+import type { Ledger } from "../ledger.ts";
+import type { SendMessage } from "../protocol.ts";
+import type { QueueState } from "../queue-state.ts";
+import { bodyLength, readHeader } from "../record.ts";
+
+/** How far back from its send time a resent message is looked for, in case the clock was set. */
+const clockSlackMs = 60_000;
+
+/** Throws `QUEUE_NOT_FOUND` before anything happens. `bytes` is the buffer that `request.records` points into. */
+export function send(ledger: Ledger, request: SendMessage, bytes: Buffer): QueueState {
+  const queue = ledger.queue(request.queue);
+  const known = request.resend ? knownIds(ledger, queue, request, bytes) : undefined;
+  const { now, visibleAt } = request;
+  let run: { first: number; count: number; storedAt: EpochMs } | undefined;
+  let index = 0;
+  for (const record of recordsIn(bytes, request.records)) {
+    const dueAt = epochMs(visibleAt?.[index] ?? 0);
+    index += 1;
+    if (known !== undefined) {
+      const { id } = readHeader(record);
+      if (known.has(id)) continue;
+      known.add(id);
+    }
+    const position = ledger.append(queue, record);
+    queue.countIn(1, bodyLength(record));
+    if (dueAt > now) {
+      queue.later.insert({ position, dueAt, attempts: 0 });
+    } else if (run !== undefined && run.first + run.count === position) {
+      run.count += 1;
+    } else {
+      if (run !== undefined) ledger.appendFresh(queue, run);
+      run = { first: position, count: 1, storedAt: now };
+    }
+  }
+  if (run !== undefined) ledger.appendFresh(queue, run);
+  if (index > 0) ledger.change(queue);
+  return queue;
+}
+
+/** Which of the request's ids the queue still holds. Reads the log on from the time of the oldest of them. */
+function knownIds(ledger: Ledger, queue: QueueState, request: SendMessage, bytes: Buffer): Set<MessageId> {
+  const wanted = new Set<MessageId>();
+  let since = Number.POSITIVE_INFINITY;
+  for (const record of recordsIn(bytes, request.records)) {
+    const { id, sentAt } = readHeader(record);
+    wanted.add(id);
+    since = Math.min(since, sentAt);
+  }
+  const known = new Set<MessageId>();
+  const from = positionAt(ledger, epochMs(since - clockSlackMs));
+  for (const { position, header } of ledger.tables.log.messagesOf(queue.number, from)) {
+    const { id } = readHeader(header);
+    if (wanted.has(id) && queue.holds(position)) known.add(id);
+  }
+  return known;
+}
+
+/** The first position whose message was stored at or after a point in time, by halving: messages are in order of arrival. */
+function positionAt(ledger: Ledger, storedAt: EpochMs): number {
+  let low = ledger.tables.log.bounds().first;
+  let high = ledger.nextPosition;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const found = ledger.tables.log.messageFrom(middle);
+    if (found === undefined || readHeader(found.header).storedAt >= storedAt) high = middle;
+    else low = found.position + 1;
+  }
+  return low;
+}
+
+function* recordsIn(bytes: Buffer, { from, to }: { readonly from: number; readonly to: number }): Generator<Buffer> {
+  for (let at = from; at < to;) {
+    const start = at + 4;
+    at = start + bytes.readUInt32LE(at);
+    yield bytes.subarray(start, at);
+  }
+}

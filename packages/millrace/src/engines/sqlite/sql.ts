@@ -1,0 +1,58 @@
+// A prepared statement with positional parameters and typed rows, and what SQLite's errors mean here.
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { ErrorCode } from "../../core/index.ts";
+
+export type SqlValue = number | string | Uint8Array | null;
+
+export class Query<Row extends readonly SqlValue[] = readonly SqlValue[]> {
+  readonly #statement: StatementSync;
+
+  constructor(database: DatabaseSync, sql: string) {
+    this.#statement = database.prepare(sql);
+    this.#statement.setReturnArrays(true);
+  }
+
+  /** Runs it; answers how many rows it changed. */
+  run(...parameters: readonly SqlValue[]): number {
+    return Number(this.#statement.run(...parameters).changes);
+  }
+
+  first(...parameters: readonly SqlValue[]): Row | undefined {
+    return this.#statement.get(...parameters) as Row | undefined;
+  }
+
+  all(...parameters: readonly SqlValue[]): readonly Row[] {
+    return this.#statement.all(...parameters) as unknown as readonly Row[];
+  }
+
+  /** Row by row, for results of any size. Nothing else may run on the statement meanwhile. */
+  each(...parameters: readonly SqlValue[]): IterableIterator<Row> {
+    return this.#statement.iterate(...parameters) as unknown as IterableIterator<Row>;
+  }
+}
+
+/**
+ * What went wrong, by SQLite's primary result code (https://sqlite.org/rescode.html, 2026-10): never by the text.
+ * `undefined`: not an error of SQLite.
+ */
+export function sqliteErrorCode(error: unknown): ErrorCode | undefined {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
+  switch (error.errcode & 0xff) {
+    case 5: // BUSY
+    case 6: // LOCKED
+      return "DATA_LOCKED";
+    case 11: // CORRUPT
+    case 26: // NOTADB
+      return "DATA_DAMAGED";
+    case 13: // FULL
+      return "STORAGE_FULL";
+    case 7: // NOMEM
+    case 8: // READONLY
+    case 10: // IOERR
+    case 14: // CANTOPEN
+      return "UNAVAILABLE";
+    default:
+      return "INTERNAL";
+  }
+}

@@ -1,0 +1,278 @@
+// Runs groups of requests: everything that waits becomes one transaction, so all of it shares one sync to disk, and nobody waits
+// for a timer. A request that is refused (`MillraceError` before anything happened) harms no neighbour. When anything else fails,
+// the transaction is rolled back, memory is read again, and each request gets a transaction of its own, so that the failure
+// finds the one it belongs to.
+
+import type { DatabaseSync } from "node:sqlite";
+import { epochMs, isMillraceError, MillraceError } from "../../core/index.ts";
+import type { EpochMs, Holder, QueueId, QueueSurvey } from "../../core/index.ts";
+import { AnswerBytes } from "./answer-bytes.ts";
+import { Ledger, Tables } from "./ledger.ts";
+import type { Tuning } from "./ledger.ts";
+import { CatalogTables } from "./operations/catalog.ts";
+import { cleanUp, needsCleanUp, sliceRows } from "./operations/clean-up.ts";
+import { purge, purgeByRef, sweep } from "./operations/discard.ts";
+import { lease } from "./operations/lease.ts";
+import { expiredLeases, peek } from "./operations/look.ts";
+import { send } from "./operations/send.ts";
+import { extend, releaseHolder, settle } from "./operations/settle.ts";
+import type { Answer, Failure, Operation, Request, Results, Standing } from "./protocol.ts";
+import { Query, sqliteErrorCode } from "./sql.ts";
+
+/** A request with the buffer that its slices point into. */
+export interface WaitingRequest {
+  readonly request: Request;
+  readonly bytes: Buffer;
+}
+
+export interface GroupAnswer {
+  readonly answers: readonly Answer[];
+  readonly standings: readonly Standing[];
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** What is answered beside the results. */
+class Group {
+  readonly bytes = new AnswerBytes();
+  /** Queues whose standing is told; true: something in it may have become leasable. */
+  readonly touched = new Map<QueueId, boolean>();
+  now: EpochMs = epochMs(0);
+
+  touch(queue: QueueId, isWoken: boolean, now: EpochMs): void {
+    this.touched.set(queue, isWoken || (this.touched.get(queue) ?? false));
+    if (now > this.now) this.now = now;
+  }
+}
+
+/** Pages in the write-ahead log at which a checkpoint is made even though requests wait: 32 MB. */
+const checkpointAtPages = 8_000;
+/** Pages at which it is made when nothing else is to be done. */
+const idleCheckpointAtPages = 1_000;
+/** Dead rows at which they are deleted even though requests wait. */
+const cleanUpAtRows = 10 * sliceRows;
+
+export class Store {
+  readonly #database: DatabaseSync;
+  readonly #tables: Tables;
+  readonly #catalog: CatalogTables;
+  readonly #tuning: Tuning;
+  readonly #begin: Query;
+  readonly #commit: Query;
+  readonly #rollback: Query;
+  readonly #walPages: Query<readonly [busy: number, pages: number, checkpointed: number]>;
+  #ledger: Ledger;
+
+  /** Throws what SQLite throws, and `DATA_DAMAGED`. */
+  constructor(database: DatabaseSync, tuning: Tuning) {
+    this.#database = database;
+    this.#tuning = tuning;
+    this.#tables = new Tables(database);
+    this.#catalog = new CatalogTables(database);
+    this.#begin = new Query(database, "BEGIN");
+    this.#commit = new Query(database, "COMMIT");
+    this.#rollback = new Query(database, "ROLLBACK");
+    this.#walPages = new Query(database, "PRAGMA wal_checkpoint(NOOP)");
+    this.#ledger = Ledger.read(this.#tables, tuning);
+  }
+
+  /** Answers all requests; what they did is on disk when it returns. */
+  run(requests: readonly WaitingRequest[]): GroupAnswer {
+    const group = new Group();
+    let done: Pick<GroupAnswer, "answers" | "standings">;
+    try {
+      done = this.#runTogether(group, requests);
+    } catch (error) {
+      this.#recover();
+      done = requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests);
+    }
+    return { ...done, bytes: group.bytes.join() };
+  }
+
+  /** Does one slice of what needs doing while nothing waits; answers whether there may be more. */
+  tidyUp(): boolean {
+    if (needsCleanUp(this.#ledger)) {
+      this.#cleanUp();
+      return true;
+    }
+    return this.#checkpoint(idleCheckpointAtPages);
+  }
+
+  /** Does what can be put off no longer. */
+  keepUp(): void {
+    if (this.#ledger.dead.count >= cleanUpAtRows) this.#cleanUp();
+    this.#checkpoint(checkpointAtPages);
+  }
+
+  /** Leaves nothing to replay. The store is not used afterwards. */
+  close(): void {
+    this.#transaction(() => this.#ledger.foldNext());
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.#database.close();
+  }
+
+  #runTogether(group: Group, requests: readonly WaitingRequest[]): Pick<GroupAnswer, "answers" | "standings"> {
+    return this.#transaction(() => {
+      const answers = requests.map(({ request, bytes }): Answer => {
+        try {
+          return { result: this.#perform(group, request, bytes) };
+        } catch (error) {
+          if (isMillraceError(error, "QUEUE_NOT_FOUND", "CATALOG_CONFLICT")) return { failure: failureOf(error) };
+          throw error;
+        }
+      });
+      return { answers, standings: this.#standings(group) };
+    });
+  }
+
+  #runOneByOne(group: Group, requests: readonly WaitingRequest[]): Pick<GroupAnswer, "answers" | "standings"> {
+    group.bytes.reset({ parts: 0, length: 0 });
+    const standings = new Map<QueueId, Standing>();
+    const answers = requests.flatMap((request) => {
+      const mark = group.bytes.mark();
+      group.touched.clear();
+      try {
+        const done = this.#runTogether(group, [request]);
+        for (const standing of done.standings) standings.set(standing.queue, standing);
+        return done.answers;
+      } catch (error) {
+        group.bytes.reset(mark);
+        this.#recover();
+        return failed(error).answers;
+      }
+    });
+    return { answers, standings: [...standings.values()] };
+  }
+
+  #transaction<T>(body: () => T): T {
+    this.#begin.run();
+    const result = body();
+    this.#ledger.record();
+    this.#commit.run();
+    return result;
+  }
+
+  #recover(): void {
+    // SQLite has rolled some failures back by itself.
+    if (this.#database.isTransaction) this.#rollback.run();
+    this.#ledger = Ledger.read(this.#tables, this.#tuning);
+  }
+
+  #perform(group: Group, request: Request, bytes: Buffer): Results[Operation] {
+    const ledger = this.#ledger;
+    switch (request.op) {
+      case "send": {
+        send(ledger, request, bytes);
+        group.touch(request.queue, true, request.now);
+        return undefined;
+      }
+      case "lease": {
+        const leased = lease(ledger, request, group.bytes);
+        group.touch(request.queue, false, request.now);
+        return leased;
+      }
+      case "settle": {
+        const { result, woken } = settle(ledger, request);
+        group.touch(request.queue, false, request.now);
+        for (const { id } of woken) group.touch(id, true, request.now);
+        return result;
+      }
+      case "extend": {
+        const stale = extend(ledger.queue(request.queue), ledger, request.leases, request.endsAt);
+        return { stale };
+      }
+      case "expiredLeases":
+        return expiredLeases(ledger, request);
+      case "peek":
+        return peek(ledger, request, group.bytes);
+      case "purge":
+        return { purged: purge(ledger, request.queue) };
+      case "purgeByRef":
+        return purgeByRef(ledger, ledger.queue(request.queue), request.refs);
+      case "metrics": {
+        // At this very point of the group: what a group's standings tell may include what came after.
+        const queue = ledger.queue(request.queue);
+        return { backlog: queue.backlog(), readiness: queue.readiness(request.now), accounting: queue.accounting() };
+      }
+      case "sweep":
+        return sweep(ledger, ledger.queue(request.queue), request.storedBefore, request.limit);
+      case "releaseHolder": {
+        const { released, woken } = releaseHolder(ledger, request.holder);
+        for (const { id } of woken) group.touch(id, true, request.now);
+        return released;
+      }
+      case "holders":
+        return holdersOf(ledger);
+      case "survey":
+        return surveyOf(ledger, request.now);
+      case "commit":
+        return this.#catalog.commit(ledger, request);
+      case "loadCatalog":
+        return this.#catalog.load();
+      case "readAudit":
+        return this.#catalog.readAudit(request.limit, request.before);
+      case "putBlob":
+        this.#catalog.putBlob(request.key, bytes.subarray(request.bytes.from, request.bytes.to));
+        return undefined;
+      case "getBlob":
+        return this.#catalog.blob(request.key, group.bytes);
+      case "keepBlobs":
+        return this.#catalog.keepBlobs(request.keep);
+      default:
+        return request satisfies never;
+    }
+  }
+
+  #standings(group: Group): Standing[] {
+    const standings: Standing[] = [];
+    for (const [id, isWoken] of group.touched) {
+      if (!this.#ledger.hasQueue(id)) continue;
+      const queue = this.#ledger.queue(id);
+      standings.push({ queue: id, backlog: queue.backlog(), readiness: queue.readiness(group.now), isWoken });
+    }
+    return standings;
+  }
+
+  #cleanUp(): void {
+    // Nothing anybody was told depends on this commit, and the next one that matters syncs it too.
+    this.#database.exec("PRAGMA synchronous = NORMAL");
+    try {
+      this.#transaction(() => cleanUp(this.#ledger));
+    } catch (error) {
+      this.#recover();
+      throw error;
+    } finally {
+      this.#database.exec("PRAGMA synchronous = FULL");
+    }
+  }
+
+  #checkpoint(atPages: number): boolean {
+    if ((this.#walPages.first()?.[1] ?? 0) < atPages) return false;
+    this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    return true;
+  }
+}
+
+function failed(error: unknown): Pick<GroupAnswer, "answers" | "standings"> {
+  return { answers: [{ failure: failureOf(error) }], standings: [] };
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof MillraceError) return { code: error.code, detail: error.detail };
+  const code = sqliteErrorCode(error) ?? "INTERNAL";
+  return { code, detail: `The storage engine failed: ${error instanceof Error ? error.message : String(error)}` };
+}
+
+function holdersOf(ledger: Ledger): Holder[] {
+  const holders = new Set<Holder>();
+  for (const queue of ledger.queues()) for (const { holder } of queue.leases.batches()) holders.add(holder);
+  return [...holders];
+}
+
+function surveyOf(ledger: Ledger, now: EpochMs): QueueSurvey[] {
+  const survey: QueueSurvey[] = [];
+  for (const queue of ledger.queues()) {
+    if (queue.counters.count === 0) continue;
+    survey.push({ queue: queue.id, backlog: queue.backlog(), readiness: queue.readiness(now) });
+  }
+  return survey;
+}

@@ -1,0 +1,234 @@
+// The way to the store thread and back: gathers what is asked within one turn of the event loop into one message, bounds what is
+// under way, and settles each caller's promise.
+//
+// States: `open`; `closing` (nothing new is taken, what was asked before is answered); `closed`; `broken` (the thread ended by itself:
+// what was under way has an unknown outcome, everything later is refused).
+
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { MillraceError } from "../../core/index.ts";
+import type { Logger } from "../../core/index.ts";
+import type {
+  Answer,
+  Failure,
+  FromThread,
+  Request,
+  RequestMessage,
+  Standing,
+  ThreadStart,
+  ToThread,
+} from "./protocol.ts";
+
+/** Bytes of bodies and requests that may be under way to the thread; more wait here. */
+const inFlightBytes = 64_000_000;
+const inFlightRequests = 20_000;
+/** Requests that may wait here; more are refused. */
+const waitingRequests = 100_000;
+const waitingBytes = 256_000_000;
+
+export interface AnsweredRequest {
+  readonly result: unknown;
+  /** How the queues stand that the request's group touched. */
+  readonly standings: ReadonlyMap<string, Standing>;
+  /** What the result's slices point into. */
+  readonly bytes: Buffer;
+}
+
+interface Waiting {
+  readonly size: number;
+  /** Writes the request's bytes into the message's buffer and says what to send. */
+  readonly write: (buffer: Buffer, at: number) => Request;
+  readonly resolve: (answer: AnsweredRequest) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class ThreadLink {
+  readonly #worker: Worker;
+  readonly #logger: Logger;
+  readonly #onStandings: (standings: readonly Standing[]) => void;
+  readonly #exited: Promise<unknown>;
+  #state: "open" | "closing" | "closed" | "broken" = "open";
+  #failure: MillraceError | undefined;
+  #waiting: Waiting[] = [];
+  #waitingSize = 0;
+  /** In the order they were posted, which is the order they are answered in. */
+  #inFlight: Waiting[] = [];
+  #inFlightSize = 0;
+  #isScheduled = false;
+  #closing: Promise<void> | undefined;
+  /** Wakes `close` when nothing is under way any more. */
+  #onIdle: (() => void) | undefined;
+
+  private constructor(worker: Worker, logger: Logger, onStandings: (standings: readonly Standing[]) => void) {
+    this.#worker = worker;
+    this.#logger = logger;
+    this.#onStandings = onStandings;
+    this.#exited = once(worker, "exit");
+    worker.on("message", (message: FromThread) => this.#receive(message));
+    worker.on("error", (error) =>
+      this.#break({ code: "INTERNAL", detail: `The store thread failed: ${error.message}` }),
+    );
+    worker.on("exit", () => this.#break({ code: "UNAVAILABLE", detail: "The store thread has ended" }));
+  }
+
+  /** Starts the thread. Throws what opening the data throws. */
+  static async start(
+    start: ThreadStart,
+    logger: Logger,
+    onStandings: (standings: readonly Standing[]) => void,
+  ): Promise<ThreadLink> {
+    // The sources run as they are in development; what is published is JavaScript.
+    const module = import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js";
+    const worker = new Worker(new URL(module, import.meta.url), { name: "millrace-store", workerData: start });
+    const opened = Promise.withResolvers<void>();
+    const listen = (message: FromThread): void => {
+      if (message.kind === "opened") opened.resolve();
+      else if (message.kind === "failed") opened.reject(errorOf(message.failure));
+    };
+    worker.once("message", listen);
+    worker.once("error", opened.reject);
+    await opened.promise.finally(() => {
+      worker.off("message", listen);
+      worker.off("error", opened.reject);
+    });
+    return new ThreadLink(worker, logger, onStandings);
+  }
+
+  /** Throws `ENGINE_CLOSED`, or what broke the engine. */
+  assertOpen(): void {
+    if (this.#state !== "open") throw this.#refusal();
+  }
+
+  /** Asks the thread. `size` is how many bytes `write` writes. */
+  async ask(size: number, write: Waiting["write"]): Promise<AnsweredRequest> {
+    this.assertOpen();
+    if (this.#waiting.length >= waitingRequests || this.#waitingSize + size > waitingBytes) {
+      throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
+    }
+    return await new Promise<AnsweredRequest>((resolve, reject) => {
+      this.#waiting.push({ size, write, resolve, reject });
+      this.#waitingSize += size;
+      this.#schedule();
+    });
+  }
+
+  /** Answers what was asked before, then ends the thread. May be called repeatedly. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === "open") this.#state = "closing";
+    if (this.#waiting.length + this.#inFlight.length > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    if (this.#state === "closing") {
+      this.#state = "closed";
+      this.#worker.postMessage({ kind: "close" } satisfies ToThread, []);
+    }
+    await this.#exited;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    let size = 0;
+    let count = 0;
+    for (const each of this.#waiting) {
+      const isFirst = count === 0 && this.#inFlight.length === 0;
+      if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
+      if (this.#inFlight.length + count >= inFlightRequests) break;
+      size += each.size;
+      count += 1;
+    }
+    if (count === 0) return;
+    const batch = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    this.#waitingSize -= size;
+    const buffer = size === 0 ? undefined : Buffer.from(new ArrayBuffer(size));
+    let at = 0;
+    const requests = batch.map((each) => {
+      const request = each.write(buffer ?? Buffer.alloc(0), at);
+      at += each.size;
+      return request;
+    });
+    this.#inFlight = this.#inFlight.concat(batch);
+    this.#inFlightSize += size;
+    const message: RequestMessage = { kind: "requests", requests, bytes: buffer };
+    this.#worker.postMessage(message, buffer === undefined ? [] : [buffer.buffer]);
+  }
+
+  #receive(message: FromThread): void {
+    switch (message.kind) {
+      case "opened":
+        return;
+      case "event":
+        this.#logger[message.level](message.event, message.fields);
+        return;
+      case "failed":
+        this.#break(message.failure);
+        return;
+      case "answers":
+        this.#answer(message.answers, message.standings, message.bytes);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #answer(answers: readonly Answer[], standings: readonly Standing[], sent: Uint8Array | undefined): void {
+    const bytes = sent === undefined ? Buffer.alloc(0) : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
+    const byQueue = new Map(standings.map((standing) => [standing.queue as string, standing]));
+    const answered = this.#inFlight.slice(0, answers.length);
+    this.#inFlight = this.#inFlight.slice(answers.length);
+    for (const [index, answer] of answers.entries()) {
+      const asked = answered[index];
+      if (asked === undefined) throw new Error("the store thread answered more than it was asked");
+      this.#inFlightSize -= asked.size;
+      if ("failure" in answer) asked.reject(errorOf(answer.failure));
+      else asked.resolve({ result: answer.result, standings: byQueue, bytes });
+    }
+    this.#onStandings(standings);
+    if (this.#waiting.length > 0) this.#schedule();
+    else if (this.#inFlight.length === 0) this.#onIdle?.();
+  }
+
+  /** The thread has ended or is about to. Only what it was given may have happened. */
+  #break(failure: Failure): void {
+    if (this.#state === "closed" || this.#state === "broken") return;
+    this.#state = "broken";
+    this.#failure = errorOf(failure);
+    this.#logger.error("storage.failed", { code: failure.code, error: failure.detail });
+    for (const { reject } of this.#inFlight) {
+      reject(
+        new MillraceError("UNKNOWN_OUTCOME", "The storage engine failed while it worked on this", {
+          cause: this.#failure,
+        }),
+      );
+    }
+    for (const { reject } of this.#waiting) reject(this.#refusal());
+    this.#inFlight = [];
+    this.#waiting = [];
+    this.#onIdle?.();
+  }
+
+  #refusal(): MillraceError {
+    if (this.#state !== "broken") return new MillraceError("ENGINE_CLOSED", "The storage engine is closed");
+    const { code, detail } = this.#failure ?? { code: "UNAVAILABLE", detail: "The storage engine failed" };
+    return new MillraceError(code === "DATA_DAMAGED" ? code : "UNAVAILABLE", detail, { cause: this.#failure });
+  }
+}
+
+function errorOf({ code, detail }: Failure): MillraceError {
+  return new MillraceError(code, detail);
+}

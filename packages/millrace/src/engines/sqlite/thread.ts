@@ -1,0 +1,110 @@
+// The store thread: takes everything that waits, runs it as one group, answers it in one message, and tidies up while idle.
+
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { isMillraceError } from "../../core/index.ts";
+import { openDatabase } from "./database.ts";
+import type { Failure, FromThread, ThreadStart, ToThread } from "./protocol.ts";
+import { sqliteErrorCode } from "./sql.ts";
+import { Store } from "./store.ts";
+import type { WaitingRequest } from "./store.ts";
+
+/** Requests and bytes that one transaction takes at most; the rest waits for the next. */
+const groupRequests = 4_096;
+const groupBytes = 32_000_000;
+
+if (parentPort === null) throw new Error("this module is the store thread's; it is not imported");
+const port = parentPort;
+const noBytes = Buffer.alloc(0);
+
+function post(message: FromThread, transfer: readonly ArrayBuffer[] = []): void {
+  port.postMessage(message, [...transfer]);
+}
+
+function fail(error: unknown): void {
+  const detail = error instanceof Error ? error.message : String(error);
+  const failure: Failure = isMillraceError(error)
+    ? { code: error.code, detail: error.detail }
+    : { code: sqliteErrorCode(error) ?? "INTERNAL", detail: `The storage engine failed: ${detail}` };
+  post({ kind: "failed", failure });
+  port.close();
+}
+
+function serve(store: Store): void {
+  let isClosing = false;
+  let isScheduled = false;
+
+  /** Everything that waits, up to the limits of a group. */
+  const collect = (first: ToThread | undefined): WaitingRequest[] => {
+    const waiting: WaitingRequest[] = [];
+    let size = 0;
+    for (let message = first ?? next(); message !== undefined; message = next()) {
+      if (message.kind === "close") {
+        isClosing = true;
+        break;
+      }
+      const { bytes: sent } = message;
+      const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
+      for (const request of message.requests) waiting.push({ request, bytes });
+      size += bytes.length;
+      if (waiting.length >= groupRequests || size >= groupBytes) break;
+    }
+    return waiting;
+  };
+
+  const turn = (first: ToThread | undefined): void => {
+    try {
+      let waiting = collect(first);
+      while (waiting.length > 0) {
+        const { answers, standings, bytes } = store.run(waiting);
+        const transfer = bytes === undefined ? [] : [bytes.buffer as ArrayBuffer];
+        post({ kind: "answers", answers, standings, bytes }, transfer);
+        tidy(() => store.keepUp());
+        waiting = isClosing ? [] : collect(undefined);
+      }
+      if (isClosing) {
+        store.close();
+        port.close();
+      } else if (tidy(() => store.tidyUp()) === true) {
+        schedule();
+      }
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  /** Goes on tidying up, after whatever came in meanwhile. */
+  const schedule = (): void => {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(() => {
+      isScheduled = false;
+      turn(undefined);
+    });
+  };
+
+  port.on("message", (message: ToThread) => turn(message));
+}
+
+/** Nobody waits for tidying up: when it fails, for a full disk say, it is tried again after the next requests. */
+function tidy<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    post({ kind: "event", level: "warn", event: "storage.tidy_up_failed", fields: { error: String(error) } });
+    return undefined;
+  }
+}
+
+function next(): ToThread | undefined {
+  const received: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
+  return received?.message;
+}
+
+try {
+  const { folder, tuning } = workerData as ThreadStart;
+  const store = new Store(openDatabase(folder), tuning);
+  post({ kind: "opened" });
+  serve(store);
+} catch (error) {
+  fail(error);
+}
