@@ -21,6 +21,17 @@ export class EventFields {
     return value === undefined || value === null ? "?" : (JSON.stringify(value) ?? "?");
   }
 
+  /** Of an error, or the text itself. */
+  message(name: string): string {
+    const value = this.#fields[name];
+    return value instanceof Error ? value.message : this.text(name);
+  }
+
+  stack(name: string): string | undefined {
+    const value = this.#fields[name];
+    return value instanceof Error ? value.stack : undefined;
+  }
+
   /** 0 when it is no number. */
   number(name: string): number {
     const value = this.#fields[name];

@@ -1,7 +1,7 @@
 // The catalogue of events: what the server says about itself, at which level, with which fields, and how people read it.
 //
 // An emitter calls the logger with the event's name and the fields listed here. The level is the catalogue's, whichever
-// method was called. Names of queues, Workers and ids are fields; bodies never are. Spans are in milliseconds (`ms`).
+// method was called, except where it says that the caller knows better. Names of queues, Workers and ids are fields; bodies never are. Spans are in milliseconds (`ms`).
 // A *story* event is below the usual level, because a busy server has thousands a second, and shown by `millrace dev`.
 
 import type { LogFields } from "../core/index.ts";
@@ -11,7 +11,7 @@ import type { EventFields } from "./event-fields.ts";
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export interface EventDefinition {
-  readonly level: LogLevel | ((fields: EventFields) => LogLevel);
+  readonly level: LogLevel | ((fields: EventFields, called: LogLevel) => LogLevel);
   /** Shown by `millrace dev` even when its level is below the log's. */
   readonly story?: true;
   /** Written whatever the log's level: somebody waits for it. */
@@ -26,6 +26,7 @@ export interface EventDefinition {
 
 const event = (definition: EventDefinition): EventDefinition => definition;
 const field = (name: string) => (fields: EventFields) => fields.text(name);
+const calledLevel = (_fields: EventFields, called: LogLevel): LogLevel => called;
 const server = () => "millrace";
 const route = (fields: EventFields) => `${fields.text("queue")} → ${fields.text("worker")}`;
 const optional = (name: string) => (fields: EventFields) => (fields.has(name) ? fields.text(name) : undefined);
@@ -80,46 +81,40 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("queue"),
     text: (f) => `accepted ${f.count("count", "message")}${f.took()}`,
   }),
-  /** queue, worker, count, attemptsFrom?, attemptsTo?: handed to the handler; attempts as the handler sees them. */
+  /** queue, worker, count, attempts_min?, attempts_max?: handed to the handler; attempts as the handler sees them. */
   "batch.delivered": event({
     level: "debug",
     story: true,
     subject: route,
     text: (f) => `batch of ${f.text("count")}${attemptRange(f)}`,
   }),
-  /** queue, worker, acked, retried, deadLettered, dropped, outcome, ms: the handler ended and everything is settled. */
+  /**
+   * queue, worker, outcome, acked, retried, deadLettered, dropped, ms: the handler came to a good end and everything is
+   * settled. Where something is retried: retry_in_ms? (the soonest), next_attempt?, max_attempts?
+   */
   "batch.completed": event({
-    level: (f) => (f.text("outcome") === "ok" ? "debug" : "warn"),
+    level: "debug",
     story: true,
     subject: route,
-    text: (f) => {
-      const outcome = f.text("outcome") === "ok" ? "done" : `handler failed (${f.text("outcome")})`;
-      return `${outcome}: ${settled(f)}${f.took()}`;
-    },
+    text: (f) => `done: ${settled(f)}${f.took()}`,
   }),
-  /**
-   * queue, worker, count, kind (`died`, `timedOut`, `notDelivered`), detail, ms?: the handler did not come to an end.
-   * What became of the messages, where it was settled: acked?, retried?, deadLettered?, dropped?
-   */
+  /** As `batch.completed`, and error: the handler failed, or the batch did not reach it (outcome `notDelivered`). */
   "batch.failed": event({
     level: "warn",
     story: true,
     subject: route,
     text: (f) => {
-      const what = failures[f.text("kind")] ?? f.text("kind");
-      return `batch of ${f.text("count")} ${what}: ${f.text("detail")}${f.took()}`;
+      const outcome = f.text("outcome");
+      // What it threw is told by an event of its own, with the stack.
+      const why = outcome === "exception" || !f.has("error") ? "" : ` (${f.text("error")})`;
+      return `${outcomes[outcome] ?? `handler failed: ${outcome}`}${why}: ${settled(f)}${f.took()}`;
     },
   }),
-  /** queue, attempts (deliveries so far), maxAttempts, delayMs, messageId? or count? (messages that share all this). */
-  "message.retried": event({
-    level: "debug",
-    story: true,
-    subject: field("queue"),
-    text: (f) => {
-      const several = f.number("count") > 1 ? `${plural(f.number("count"), "message")}: ` : "";
-      const wait = f.number("delayMs") > 0 ? `retry in ${span(f.number("delayMs"))}` : "retry at once";
-      return `${several}${wait} (attempt ${f.number("attempts") + 1} of ${f.text("maxAttempts")})`;
-    },
+  /** As `batch.completed`: the server stops, and the batch went back without costing an attempt. */
+  "batch.returned": event({
+    level: "info",
+    subject: route,
+    text: (f) => `${f.count("released", "message")} returned unharmed${f.took()}`,
   }),
   /** queue, deadLetterQueue, attempts, messageId? or count? */
   "message.deadLettered": event({
@@ -147,6 +142,25 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("queue"),
     text: (f) => `${f.count("count", "lease")} ended without an answer: delivering again`,
   }),
+  /** count, holder: what an earlier server held when it ended came back. */
+  "lease.recovered": event({
+    level: "info",
+    subject: server,
+    text: (f) => `${f.count("count", "message")} that an earlier server had in flight came back`,
+  }),
+  /** queue, error, retry_in_ms */
+  "lease.failed": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `cannot take messages: ${f.text("error")}. Next try in ${span(f.number("retry_in_ms"))}`,
+  }),
+  /** queue, count, error */
+  "settle.failed": event({
+    level: "error",
+    subject: field("queue"),
+    text: (f) =>
+      `what became of ${f.count("count", "message")} cannot be stored, they will be delivered again: ${f.text("error")}`,
+  }),
 
   // ── queues and consumers ────────────────────────────────────────────────────────────────────────────────────────────
   /** queue, reason? */
@@ -157,6 +171,8 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   }),
   /** queue */
   "queue.updated": event({ level: "info", subject: field("queue"), text: () => "settings changed" }),
+  /** queue, reason */
+  "queue.restored": event({ level: "warn", subject: field("queue"), text: (f) => `made again: ${f.text("reason")}` }),
   /** queue */
   "queue.deleted": event({ level: "info", subject: field("queue"), text: () => "deleted" }),
   /** queue */
@@ -203,6 +219,20 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("worker"),
     text: (f) => `process ended${exitReason(f)}`,
   }),
+  /** worker, message: its process does not start. */
+  "worker.startFailed": event({
+    level: "error",
+    subject: field("worker"),
+    text: (f) => `does not start: ${f.text("message")}`,
+  }),
+  /** worker, message: something about its compatibility date or flags. */
+  "worker.compatibility": event({ level: "warn", subject: field("worker"), text: field("message") }),
+  /** worker, message: the runtime's own words. */
+  "worker.runtime": event({
+    level: calledLevel,
+    subject: field("worker"),
+    text: (f) => `workerd: ${f.text("message")}`,
+  }),
   /** worker, delayMs, restarts? */
   "worker.restarting": event({
     level: "warn",
@@ -237,6 +267,21 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     text: (f) => `${f.text("method")} ${f.text("path")} ${f.text("status")}${f.took()}`,
   }),
 
+  // ── the API ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** method, path, status, code, error: a request that failed by no fault of its sender. */
+  "api.failed": event({
+    level: "error",
+    subject: () => "api",
+    text: (f) => `${f.text("method")} ${f.text("path")} ${f.text("status")}: ${f.message("error")}`,
+    detail: (f) => f.stack("error"),
+  }),
+  /** method, path, status, code, reason: a request refused. */
+  "api.refused": event({
+    level: "debug",
+    subject: () => "api",
+    text: (f) => `${f.text("method")} ${f.text("path")} ${f.text("status")}: ${f.text("reason")}`,
+  }),
+
   // ── millrace dev ────────────────────────────────────────────────────────────────────────────────────────────────────
   /** config, reason (`first`, `changed`, `asked`), file? */
   "dev.deploying": event({
@@ -266,10 +311,14 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   }),
 };
 
-const failures: Readonly<Record<string, string>> = {
-  died: "lost",
-  timedOut: "ran too long",
-  notDelivered: "was not delivered",
+/** Outcomes of an invocation in the runtime's words, and in ours. */
+const outcomes: Readonly<Record<string, string>> = {
+  exception: "handler threw",
+  exceededCpu: "handler used too much CPU",
+  exceededMemory: "handler used too much memory",
+  exceededWallTime: "handler ran too long",
+  daemonDown: "its process ended",
+  notDelivered: "not delivered",
 };
 
 const consoleLevels: Readonly<Record<string, LogLevel>> = {
@@ -282,8 +331,8 @@ const consoleLevels: Readonly<Record<string, LogLevel>> = {
 };
 
 function attemptRange(f: EventFields): string {
-  const from = f.number("attemptsFrom");
-  const to = f.number("attemptsTo");
+  const from = f.number("attempts_min");
+  const to = f.number("attempts_max");
   if (to <= 1) return "";
   return from === to ? `, attempt ${to}` : `, attempts ${from} to ${to}`;
 }
@@ -291,12 +340,19 @@ function attemptRange(f: EventFields): string {
 function settled(f: EventFields): string {
   const parts = [
     [f.number("acked"), "acked"],
-    [f.number("retried"), "to retry"],
+    [f.number("retried"), `to retry${retryText(f)}`],
     [f.number("deadLettered"), "dead-lettered"],
     [f.number("dropped"), "dropped"],
+    [f.number("released"), "returned unharmed"],
   ] as const;
   const shown = parts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`);
   return shown.length > 0 ? shown.join(", ") : "nothing to settle";
+}
+
+/** ` in 5 s (attempt 2 of 4)`. */
+function retryText(f: EventFields): string {
+  const wait = f.number("retry_in_ms") > 0 ? ` in ${span(f.number("retry_in_ms"))}` : " at once";
+  return f.has("next_attempt") ? `${wait} (attempt ${f.text("next_attempt")} of ${f.text("max_attempts")})` : wait;
 }
 
 const several = (f: EventFields): string => (f.number("count") > 1 ? `${plural(f.number("count"), "message")} ` : "");
@@ -315,10 +371,10 @@ export interface DescribedEvent {
   readonly definition: EventDefinition | undefined;
 }
 
-export function describeEvent(name: string, fields: EventFields, calledLevel: LogLevel): DescribedEvent {
+export function describeEvent(name: string, fields: EventFields, called: LogLevel): DescribedEvent {
   const definition = eventCatalogue[name];
-  if (definition === undefined) return { level: calledLevel, definition };
-  const level = typeof definition.level === "function" ? definition.level(fields) : definition.level;
+  if (definition === undefined) return { level: called, definition };
+  const level = typeof definition.level === "function" ? definition.level(fields, called) : definition.level;
   return { level, definition };
 }
 

@@ -88,8 +88,9 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
     "Age of the oldest message in the backlog; 0 when there is none.",
   );
 
-  const settled = (f: LogFields, outcome: string): void => {
+  const settled = (f: LogFields): void => {
     const queue = queueOf(f);
+    const outcome = textOf(f, "outcome");
     acked.inc(queue, numberOf(f, "acked"));
     retried.inc(queue, numberOf(f, "retried"));
     deadLettered.inc(queue, numberOf(f, "deadLettered"));
@@ -107,8 +108,8 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
       batches.inc(queueOf(f));
       delivered.inc(queueOf(f), numberOf(f, "count"));
     },
-    "batch.completed": (f) => settled(f, textOf(f, "outcome")),
-    "batch.failed": (f) => settled(f, textOf(f, "kind")),
+    "batch.completed": settled,
+    "batch.failed": settled,
     "message.expired": (f) => expired.inc(queueOf(f), numberOf(f, "count")),
     "worker.error": (f) => workerErrors.inc({ worker: textOf(f, "worker") }),
     "worker.restarting": (f) => workerRestarts.inc({ worker: textOf(f, "worker") }),

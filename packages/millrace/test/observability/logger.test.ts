@@ -44,38 +44,53 @@ describe("the log for people", () => {
     ["message.accepted", { queue, count: 1, ms: 1.23 }, "my-app-events  accepted 1 message (1.2 ms)"],
     [
       "batch.delivered",
-      { queue, worker, count: 10, attemptsFrom: 1, attemptsTo: 1 },
+      { queue, worker, count: 10, attempts_min: 1, attempts_max: 1 },
       "my-app-events → my-app  batch of 10",
     ],
     [
       "batch.delivered",
-      { queue, worker, count: 1, attemptsFrom: 2, attemptsTo: 2 },
+      { queue, worker, count: 1, attempts_min: 2, attempts_max: 2 },
       "my-app-events → my-app  batch of 1, attempt 2",
     ],
     [
-      "batch.completed",
-      { queue, worker, acked: 9, retried: 1, deadLettered: 0, dropped: 0, outcome: "ok", ms: 12.4 },
-      "my-app-events → my-app  done: 9 acked, 1 to retry (12 ms)",
+      "batch.delivered",
+      { queue, worker, count: 3, attempts_min: 1, attempts_max: 3 },
+      "my-app-events → my-app  batch of 3, attempts 1 to 3",
     ],
     [
       "batch.completed",
-      { queue, worker, acked: 0, retried: 10, deadLettered: 0, dropped: 0, outcome: "exception", ms: 4 },
-      "my-app-events → my-app  ! handler failed (exception): 10 to retry (4 ms)",
+      { queue, worker, outcome: "ok", acked: 9, retried: 1, deadLettered: 0, dropped: 0, released: 0, ms: 12.4 },
+      "my-app-events → my-app  done: 9 acked, 1 to retry at once (12 ms)",
     ],
     [
       "batch.failed",
-      { queue, worker, count: 2, kind: "died", detail: "the process ended" },
-      "my-app-events → my-app  ! batch of 2 lost: the process ended",
+      {
+        queue,
+        worker,
+        outcome: "exception",
+        error: "Error: mail service down",
+        retried: 10,
+        retry_in_ms: 5000,
+        next_attempt: 2,
+        max_attempts: 4,
+        ms: 4,
+      },
+      "my-app-events → my-app  ! handler threw: 10 to retry in 5 s (attempt 2 of 4) (4 ms)",
     ],
     [
-      "message.retried",
-      { queue, attempts: 1, maxAttempts: 4, delayMs: 5000 },
-      "my-app-events  retry in 5 s (attempt 2 of 4)",
+      "batch.failed",
+      { queue, worker, outcome: "daemonDown", error: "killed by SIGKILL", deadLettered: 2, ms: 1500 },
+      "my-app-events → my-app  ! its process ended (killed by SIGKILL): 2 dead-lettered (1.5 s)",
     ],
     [
-      "message.retried",
-      { queue, attempts: 1, maxAttempts: 4, delayMs: 0, count: 10 },
-      "my-app-events  10 messages: retry at once (attempt 2 of 4)",
+      "batch.failed",
+      { queue, worker, outcome: "scriptNotFound" },
+      "my-app-events → my-app  ! handler failed: scriptNotFound: nothing to settle",
+    ],
+    [
+      "batch.returned",
+      { queue, worker, outcome: "cancelled", released: 1 },
+      "my-app-events → my-app  1 message returned unharmed",
     ],
     [
       "message.deadLettered",
@@ -108,6 +123,16 @@ describe("the log for people", () => {
       text,
       "12:03:01.123  my-app  !! queue() threw: boom\n              Error: boom\n                  at queue (index.js:3:9)\n",
     );
+  });
+
+  test("a failed request of the API shows why, with the stack", () => {
+    const fields = { method: "POST", path: "/queues", status: 500, code: "INTERNAL", error: new Error("broken") };
+    assert.match(pretty("api.failed", fields), /api {2}!! POST \/queues 500: broken\n +Error: broken\n +at /);
+  });
+
+  test("the runtime's words keep the level they came with", () => {
+    const text = written({ format: "json" }, (logger) => logger.error("worker.runtime", { worker, message: "odd" }));
+    assert.match(text, /"level":"error"/);
   });
 
   test("an unknown event is readable all the same", () => {
@@ -226,7 +251,9 @@ describe("levels", () => {
   test("a batch that went well is a detail, one that failed is not", () => {
     for (const outcome of ["ok", "exception"]) {
       const fields = { queue: "q", worker: "w", outcome };
-      const text = written({ story: false }, (logger) => logger.info("batch.completed", fields));
+      const text = written({ story: false }, (logger) =>
+        logger.info(outcome === "ok" ? "batch.completed" : "batch.failed", fields),
+      );
       assert.equal(text === "", outcome === "ok");
     }
   });

@@ -14,7 +14,7 @@ test("events are counted, whatever the log shows of them", async () => {
   logger.debug("message.accepted", { queue: "events", count: 1, ms: 1 });
   logger.debug("batch.delivered", { queue: "events", worker: "app", count: 10 });
   const result = { acked: 6, retried: 2, deadLettered: 1, dropped: 1, outcome: "exception", ms: 40 };
-  logger.debug("batch.completed", { queue: "events", worker: "app", ...result });
+  logger.debug("batch.failed", { queue: "events", worker: "app", ...result });
   logger.debug("worker.error", { worker: "app" });
   logger.debug("something.else", {});
   const text = await metrics.render();
