@@ -319,6 +319,7 @@ export class ConsumerLoop {
     const { logger } = this.#dependencies;
     const queue = this.#queue.name;
     const count = (kind: Decision["kind"]): number => decisions.filter((decision) => decision.kind === kind).length;
+    const retried = messages.filter((_, index) => decisions[index]?.kind === "retry");
     const delays = decisions.flatMap((decision) => (decision.kind === "retry" ? (decision.visibleAt ?? []) : []));
     const result = resultOf(outcome);
     const fields = {
@@ -331,6 +332,10 @@ export class ConsumerLoop {
       dropped: count("drop"),
       released: count("release"),
       ...(delays.length > 0 && { retry_in_ms: Math.max(0, Math.min(...delays) - this.#dependencies.clock.now()) }),
+      ...(retried.length > 0 && {
+        next_attempt: attemptRange(retried).attempts_max + 1,
+        max_attempts: consumer.max_retries + 1,
+      }),
       ms,
       ...(result?.outcome !== "ok" && { error: failureText(outcome, result) }),
     };
