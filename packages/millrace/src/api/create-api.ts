@@ -6,6 +6,7 @@ import { auditRoutes } from "./audit.ts";
 import { consumerRoutes } from "./consumers.ts";
 import type { ApiDependencies } from "./dependencies.ts";
 import { messageRoutes } from "./messages.ts";
+import { extensionRoutes } from "./extensions.ts";
 import { registerHealth } from "./health.ts";
 import { openApiDocument } from "./openapi.ts";
 import { purgeRoutes } from "./purges.ts";
@@ -46,7 +47,7 @@ export function createApi(dependencies: ApiDependencies): Api {
   registerHealth(server, dependencies.notReady ?? (() => []));
   let document: string | undefined;
   server.get(`${apiRoot}/openapi.json`, (_request, reply) => {
-    document ??= JSON.stringify(openApiDocument(routes, dependencies.version));
+    document ??= JSON.stringify(openApiDocument(routes, dependencies.version ?? "0.0.0"));
     return reply.header("content-type", "application/json").send(document);
   });
   const close = async (): Promise<void> => {
@@ -71,6 +72,7 @@ function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[]
     ...secretRoutes(dependencies, uploads),
     ...tailRoutes(dependencies, tails),
     ...elsewhereRoutes(dependencies),
+    ...extensionRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),
   ];

@@ -10,7 +10,7 @@ export interface ApiDependencies {
   readonly controlPlane: ControlPlane;
   readonly intake: Intake;
   readonly engine: StorageEngine;
-  readonly broker: Pick<Broker, "pulls" | "purges">;
+  readonly broker: Pick<Broker, "pulls" | "purges" | "loopOf">;
   readonly host: DeployTarget;
   readonly clock: Clock;
   readonly random: Random;
@@ -19,7 +19,7 @@ export interface ApiDependencies {
   readonly accountId: string;
   readonly authenticate: Authenticate;
   /** The server's own, for the OpenAPI document. */
-  readonly version: string;
+  readonly version?: string;
   /** What keeps the server from serving, in words; absent: nothing ever does. */
   readonly notReady?: Readiness;
 }

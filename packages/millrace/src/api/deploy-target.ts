@@ -11,9 +11,18 @@ export interface WorkerTrace {
 
 /** How a hosted Worker is doing. */
 export interface WorkerStatus {
+  readonly state: "starting" | "ready" | "restarting" | "crashed" | "stopped";
   /** Where its `fetch` handler answers; `undefined` when it is not served. */
-  readonly url?: string | undefined;
-  readonly [field: string]: unknown;
+  readonly url: string | undefined;
+  readonly versionId: string;
+  readonly pid: number | undefined;
+  readonly readySince: number | undefined;
+  /** Times its process died since it was deployed on this server. */
+  readonly restarts: number;
+  /** Why it last died or did not start. */
+  readonly lastError: string | undefined;
+  /** Batches and requests it has now. */
+  readonly inFlight: number;
 }
 
 export interface DeployTarget {
@@ -29,6 +38,6 @@ export interface DeployTarget {
   /** `undefined` when the Worker is not hosted here. */
   describe(worker: WorkerName): WorkerStatus | undefined;
 
-  /** Calls back after every invocation. Returns the way to stop listening. */
-  onTrace(listener: (trace: WorkerTrace) => void): () => void;
+  /** Calls back after every invocation of a Worker. Reports cost something: they are made only while somebody listens. */
+  onTrace(listener: (trace: WorkerTrace) => void, worker: WorkerName): () => void;
 }

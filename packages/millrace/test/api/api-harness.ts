@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { createApi, tokenAuthenticator } from "../../src/api/index.ts";
-import type { Api, DeployTarget, WorkerTrace } from "../../src/api/index.ts";
+import type { Api, DeployTarget, WorkerStatus, WorkerTrace } from "../../src/api/index.ts";
 import { Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
 import { MillraceError } from "../../src/core/index.ts";
 import type { Holder, StorageEngine, VersionRecord } from "../../src/core/index.ts";
@@ -31,17 +31,33 @@ export class TextHost implements DeployTarget {
     return Promise.resolve({ handlers, startupMs: 5 });
   }
 
-  describe(worker: string): { url: string } {
-    return { url: `http://${worker}.localhost:8787` };
+  describe(worker: string): WorkerStatus {
+    return {
+      state: "ready",
+      url: `http://${worker}.localhost:8787`,
+      versionId: this.prepared.findLast((version) => version.worker === worker)?.id ?? "",
+      pid: 1,
+      readySince: 0,
+      restarts: 0,
+      lastError: undefined,
+      inFlight: 0,
+    };
   }
 
-  onTrace(listener: (trace: WorkerTrace) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  onTrace(listener: (trace: WorkerTrace) => void, worker: string): () => void {
+    const forWorker = (trace: WorkerTrace): void => {
+      if (trace.scriptName === worker) listener(trace);
+    };
+    this.#listeners.add(forWorker);
+    return () => void this.#listeners.delete(forWorker);
   }
 
   trace(trace: WorkerTrace): void {
     for (const listener of this.#listeners) listener(trace);
+  }
+
+  get watchers(): number {
+    return this.#listeners.size;
   }
 }
 

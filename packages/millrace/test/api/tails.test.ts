@@ -60,6 +60,7 @@ test("a tail shows its Worker's invocations and ends when it is deleted", async 
   const [code] = (await once(socket, "close")) as [number];
   assert.equal(code, 1000);
   assert.deepEqual(await harness.must("GET", "/workers/scripts/my-app/tails"), []);
+  assert.equal(harness.host.watchers, 0);
 });
 
 test("a first frame without a mask is accepted", async () => {

@@ -31,14 +31,15 @@ interface Tail {
   readonly shows: (trace: WorkerTrace) => boolean;
   socket: TextSocket | undefined;
   timer: NodeJS.Timeout;
+  readonly unsubscribe: () => void;
 }
 
 export class Tails implements Disposable {
   readonly #tails = new Map<string, Tail>();
-  readonly #unsubscribe: () => void;
+  readonly #host: ApiDependencies["host"];
 
   constructor({ host }: Pick<ApiDependencies, "host">) {
-    this.#unsubscribe = host.onTrace((trace) => this.#show(trace));
+    this.#host = host;
   }
 
   /** Throws `TAIL_LIMIT_REACHED`. */
@@ -50,15 +51,15 @@ export class Tails implements Disposable {
       );
     }
     const expiresAt = tail.now + lifeMs;
-    const timer = this.#later(connectWithinMs, tail.id);
-    this.#tails.set(tail.id, {
-      id: tail.id,
-      worker: tail.worker,
-      shows: tail.shows,
-      expiresAt,
-      socket: undefined,
-      timer,
-    });
+    const { id, worker, shows } = tail;
+    // Listening begins here, not with the WebSocket: the Worker may need a moment until it reports.
+    const unsubscribe = this.#host.onTrace((trace) => {
+      const { socket } = opened;
+      if (socket !== undefined && shows(trace)) socket.send(JSON.stringify(trace));
+    }, worker);
+    const timer = this.#later(connectWithinMs, id);
+    const opened: Tail = { id, worker, expiresAt, shows, socket: undefined, timer, unsubscribe };
+    this.#tails.set(id, opened);
     return { expiresAt };
   }
 
@@ -67,6 +68,7 @@ export class Tails implements Disposable {
     const tail = this.#tails.get(id);
     if (tail === undefined) return;
     clearTimeout(tail.timer);
+    tail.unsubscribe();
     this.#tails.delete(id);
     tail.socket?.close(1000, "the tail has ended");
   }
@@ -100,21 +102,13 @@ export class Tails implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#unsubscribe();
-    for (const { socket, timer } of this.#tails.values()) {
+    for (const { socket, timer, unsubscribe } of this.#tails.values()) {
       clearTimeout(timer);
+      unsubscribe();
       // Not 1000: wrangler then opens the tail again, at the server that comes after this one.
       socket?.close(1012, "the server is restarting");
     }
     this.#tails.clear();
-  }
-
-  #show(trace: WorkerTrace): void {
-    let text: string | undefined;
-    for (const { worker, socket, shows } of this.#tails.values()) {
-      if (socket === undefined || worker !== trace.scriptName || !shows(trace)) continue;
-      socket.send((text ??= JSON.stringify(trace)));
-    }
   }
 
   #later(ms: number, id: string): NodeJS.Timeout {

@@ -3,6 +3,7 @@
 export * from "./account.ts";
 export * from "./audit.ts";
 export * from "./envelope.ts";
+export * from "./extensions.ts";
 export * from "./fields.ts";
 export * from "./messages.ts";
 export * from "./queues.ts";

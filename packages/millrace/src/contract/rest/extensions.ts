@@ -1,0 +1,36 @@
+// What Millrace has beyond Cloudflare, over REST: why nothing is moving, intake limits, how Workers are doing.
+
+import { z } from "zod";
+import { limits } from "../limits.ts";
+import { timestamp, wholeNumber } from "./fields.ts";
+
+export const explanationView = z.object({
+  queue_name: z.string(),
+  /** The weightiest first; never empty. */
+  findings: z.array(z.object({ code: z.string(), text: z.string(), remedy: z.string().optional() })),
+});
+
+export const intakeLimitsBody = z.object(
+  {
+    backlog_limit_bytes: wholeNumber(limits.queue.backlogLimit).optional(),
+    /** `null`: as many as come. */
+    messages_per_second: wholeNumber(limits.queue.throughputLimit).nullable().optional(),
+  },
+  { error: "expected an object" },
+);
+
+export const intakeLimitsView = z.object({ backlog_limit_bytes: z.int(), messages_per_second: z.int().nullable() });
+
+export const hostedWorkerView = z.object({
+  name: z.string(),
+  state: z.enum(["starting", "ready", "restarting", "crashed", "stopped", "not-deployed"]),
+  url: z.string().optional(),
+  version_id: z.string().optional(),
+  pid: z.int().optional(),
+  ready_since: timestamp.optional(),
+  /** Times its process died since it was deployed on this server. */
+  restarts: z.int(),
+  /** Batches and requests it has now. */
+  in_flight: z.int(),
+  last_error: z.string().optional(),
+});
