@@ -1,10 +1,17 @@
-// The composition root: the one place that knows every layer.
-import { readFileSync } from "node:fs";
+// The composition root: wires the command line to the server.
 
-/** Runs the command line given without the program's own name. */
+import { readFileSync } from "node:fs";
+import { run as runCommand } from "./cli/index.ts";
+import { serverOf } from "./server.ts";
+
+/** Runs the command line given without the program's own name, and sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
-  if (argv.includes("--version")) {
-    const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-    if (typeof manifest === "object" && manifest !== null && "version" in manifest) console.log(manifest.version);
-  }
+  const version = packageVersion();
+  process.exitCode = await runCommand(argv, { startServer: serverOf(version), version });
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) return String(manifest.version);
+  throw new Error("package.json names no version");
 }

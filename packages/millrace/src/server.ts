@@ -1,0 +1,140 @@
+// A whole server, put together: store, control plane, Workers, broker, REST API. Knows every layer; decides nothing.
+
+import { join } from "node:path";
+import { createApi, tokenAuthenticator } from "./api/index.ts";
+import { Broker, ControlPlane, Intake } from "./broker/index.ts";
+import type { RunningServer, StartServer } from "./cli/index.ts";
+import { readServerFile } from "./config/index.ts";
+import type { ServerSettings } from "./config/index.ts";
+import { isMillraceError, MillraceError, toHex } from "./core/index.ts";
+import type { Backlog, Holder, Logger, StorageEngine } from "./core/index.ts";
+import { openSqliteEngine } from "./engines/sqlite/index.ts";
+import { landingPage } from "./landing-page.ts";
+import { createMetrics, observeLogger } from "./observability/index.ts";
+import type { QueueBacklog } from "./observability/index.ts";
+import { systemClock as clock, systemRandom as random, systemTimers as timers } from "./system.ts";
+import { WorkerHost } from "./worker-host/index.ts";
+
+/** How long a stopping server waits for handlers before it gives their batches back. */
+const drainGraceMs = 30_000;
+/** How long requests to Workers may go on once the server stops. */
+const requestGraceMs = 5_000;
+
+/** Makes the function that starts a server; `version` is the package's. */
+export function serverOf(version: string): StartServer {
+  return async (settings, { logger }) => await startServer(settings, version, logger);
+}
+
+async function startServer(settings: ServerSettings, version: string, log: Logger): Promise<RunningServer> {
+  const { accountId, apiToken } = settings;
+  if (accountId === undefined || apiToken === undefined) throw new Error("the settings name no account or token");
+  if (settings.databaseUrl !== undefined) {
+    throw new MillraceError(
+      "SETTING_UNSUPPORTED",
+      "MILLRACE_DATABASE_URL is set, but this version stores messages in the data folder only",
+    );
+  }
+  await using started = new AsyncDisposableStack();
+  const engine = started.use(await openEngine(settings, log));
+  const controlPlane = started.use(await ControlPlane.open(engine.catalog, clock, random));
+  const metrics = createMetrics({
+    backlogs: async () => await backlogs(engine, controlPlane),
+    now: Date.now,
+    process: true,
+  });
+  const logger = observeLogger(log, metrics.observe);
+  const catalog = (): ControlPlane["view"] => controlPlane.view;
+  const intake = new Intake({
+    engine,
+    clock,
+    random,
+    catalog,
+    onAccepted: (queue, count, ms) => logger.debug("message.accepted", { queue: queue.name, count, ms }),
+  });
+  const host = started.use(
+    await WorkerHost.open({
+      controlPlane,
+      intake,
+      blobs: engine.catalog,
+      backlogOf: async (queue) => (await engine.metrics(queue)).backlog,
+      clock,
+      logger,
+      runFolder: join(settings.data, "run"),
+    }),
+  );
+  const broker = await Broker.start({
+    engine,
+    controlPlane,
+    target: host,
+    clock,
+    timers,
+    logger,
+    holder: `server:${toHex(random.bytes(16))}` as Holder,
+  });
+  started.defer(async () => await broker.stop(AbortSignal.timeout(drainGraceMs)));
+  const api = started.use(
+    createApi({
+      controlPlane,
+      intake,
+      engine,
+      broker,
+      host,
+      clock,
+      random,
+      logger,
+      accountId,
+      version,
+      authenticate: tokenAuthenticator({ adminToken: apiToken, catalog, clock }),
+    }),
+  );
+  api.server.get("/metrics", async (_request, reply) => {
+    reply.header("content-type", metrics.contentType);
+    return await metrics.render();
+  });
+  const router = await host.openRouter({
+    host: settings.host,
+    port: settings.workerPort,
+    defaultWorker: settings.defaultWorker,
+  });
+  started.defer(async () => await router.close(requestGraceMs));
+  let page = "";
+  api.server.get("/", (_request, reply) => reply.header("content-type", "text/html; charset=utf-8").send(page));
+  const address = await api.listen({ host: settings.host, port: settings.port });
+  page = landingPage({ version, apiUrl: `${address}/client/v4`, workersUrl: router.url });
+  return running(started.move(), {
+    apiUrl: `${address}/client/v4`,
+    consoleUrl: `${address}/`,
+    workersUrl: router.url,
+    accountId,
+    token: apiToken,
+  });
+}
+
+/** Stops everything in the reverse order of its start: what accepts first, then what delivers, the store last. */
+function running(parts: AsyncDisposableStack, facts: Omit<RunningServer, "stop" | "closed">): RunningServer {
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    stopping ??= parts.disposeAsync().finally(resolve);
+    await stopping;
+  };
+  return { ...facts, stop, closed };
+}
+
+/** Every queue's backlog under its name, for the metrics. */
+async function backlogs(engine: StorageEngine, controlPlane: ControlPlane): Promise<readonly QueueBacklog[]> {
+  const known = new Map((await engine.survey()).map(({ queue, backlog }) => [queue, backlog]));
+  const empty: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
+  return controlPlane.view.all("queue").map(({ id, name }) => ({ queue: name, backlog: known.get(id) ?? empty }));
+}
+
+async function openEngine(settings: ServerSettings, logger: Logger): Promise<StorageEngine> {
+  try {
+    return await openSqliteEngine({ folder: settings.data, clock, logger });
+  } catch (error) {
+    if (!isMillraceError(error, "DATA_LOCKED")) throw error;
+    const other = await readServerFile(settings.data);
+    const who = other.kind === "none" ? "another process" : `the server with process id ${other.address.pid}`;
+    throw new MillraceError("DATA_LOCKED", `The data folder ${settings.data} is in use by ${who}`, { cause: error });
+  }
+}
