@@ -21,7 +21,7 @@ import { withTrigger } from "./uploads.ts";
 import type { WorkerUploads } from "./uploads.ts";
 import { readUploadForm } from "./upload-form.ts";
 import { existingWorkerOf, workerNameOf } from "./worker-parameter.ts";
-import { showDeployment, showVersion, showVersionDetail } from "./worker-view.ts";
+import { showDeployment, showVersionDetail } from "./worker-view.ts";
 
 const tag = "Workers";
 
@@ -61,7 +61,7 @@ export function versionRoutes({ controlPlane }: ApiDependencies, uploads: Worker
         const { view } = controlPlane;
         const { name } = existingWorkerOf(view, params);
         const { items, info } = pageOf(view.versionsOf(name).toSorted(newestFirst), query);
-        return { result: { items: items.map(showVersion) }, info };
+        return { result: { items: items.map((version) => showVersionDetail(view, version)) }, info };
       },
     }),
     defineRoute({

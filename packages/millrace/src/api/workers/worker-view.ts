@@ -19,7 +19,7 @@ import { showBinding } from "./bindings.ts";
 /** Nobody has an address here; clients print this field. */
 const nobodysEmail = "nobody@millrace.invalid";
 
-export function showVersion(version: VersionRecord): z.input<typeof versionView> {
+function showVersion(version: VersionRecord): z.input<typeof versionView> {
   return {
     id: version.id,
     number: version.number,

@@ -93,7 +93,8 @@ export const versionDetailView = versionView.extend({
   startup_time_ms: z.int(),
 });
 
-export const versionListView = z.object({ items: z.array(versionView) });
+/** With details: wrangler's `versions secret list` reads the bindings of listed versions. */
+export const versionListView = z.object({ items: z.array(versionDetailView) });
 
 export const deploymentView = z.object({
   id: z.uuid(),
