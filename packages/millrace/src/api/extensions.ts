@@ -18,6 +18,7 @@ import { existingWorkerOf } from "./workers/worker-parameter.ts";
 const tag = "Millrace";
 
 export function extensionRoutes({ controlPlane, engine, broker, host, clock }: ApiDependencies): Route[] {
+  const condition = (worker: WorkerName): WorkerCondition => conditionOf(host, worker);
   return [
     defineRoute({
       id: "explainQueue",
@@ -29,7 +30,6 @@ export function extensionRoutes({ controlPlane, engine, broker, host, clock }: A
       result: explanationView,
       handle: async ({ params, principal }) => {
         const { id } = existingQueueOf(controlPlane.view, params, principal);
-        const condition = (worker: WorkerName): WorkerCondition => conditionOf(host, worker);
         const facts = await gatherQueueFacts({ engine, controlPlane, broker, clock, condition }, id);
         const findings = explain(facts).map(({ code, text, remedy }) => {
           return remedy === undefined ? { code, text } : { code, text, remedy };

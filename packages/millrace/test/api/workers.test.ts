@@ -239,6 +239,30 @@ test("malformed uploads are refused in words", async () => {
   }
 });
 
+test("modules may come in fields of any name, with the file's name, as other clients send them", async () => {
+  await using harness = await ApiHarness.open();
+  const form = new FormData();
+  form.append("metadata", new File(['{"main_module":"index.js"}'], "metadata.json", { type: "application/json" }));
+  form.append("files[]", new File([bothHandlers], "index.js", { type: "application/javascript+module" }));
+  form.append("files[]", new File(["x"], "lib/a.txt", { type: "text/plain; charset=utf-8" }));
+  assert.equal((await sendForm(harness, "PUT", "/workers/scripts/my-app", form)).status, 200);
+  const other = new FormData();
+  other.append("metadata", '{"main_module":"script"}');
+  other.append("script", new File([bothHandlers], "worker.mjs", { type: "application/javascript+module" }));
+  assert.equal((await sendForm(harness, "PUT", "/workers/scripts/other", other)).status, 200);
+  assert.deepEqual(
+    harness.host.prepared.map(({ main_module, modules, compatibility_date }) => [
+      main_module,
+      modules.map(({ name }) => name),
+      compatibility_date,
+    ]),
+    [
+      ["index.js", ["index.js", "lib/a.txt"], "2021-11-02"],
+      ["script", ["script"], "2021-11-02"],
+    ],
+  );
+});
+
 test("what nothing here could honour is refused, what is only stored is told", async () => {
   await using harness = await ApiHarness.open();
   for (const metadata of [
