@@ -15,7 +15,10 @@ const here = import.meta.dirname;
 const defaultMailPort = "8025";
 const variants = readdirSync(join(here, "variants")).map((file) => file.replace(/\.ts$/, ""));
 
-const { own, others } = splitArguments(process.argv.slice(2));
+const { own, others: given } = splitArguments(process.argv.slice(2));
+// A story for people, even into a file or a pipe, unless somebody asks for the other form.
+const logFormat = given.join(" ").match(/--log-format[= ](\w+)/)?.[1] ?? process.env["MILLRACE_LOG_FORMAT"] ?? "pretty";
+const others = [...given, "--log-format", logFormat];
 const { variant, "mail-port": mailPort = defaultMailPort } = own;
 if (variant !== undefined && !variants.includes(variant))
   fail(`there is no variant ${variant}: choose one of ${variants.join(", ")}`);
@@ -54,6 +57,10 @@ dev.on("close", (code) => {
 /** One line of the mail service among the server's own. */
 function say(line: string): void {
   const now = new Date();
+  if (logFormat === "json") {
+    console.log(JSON.stringify({ level: "info", time: now, event: "mail", text: line }));
+    return;
+  }
   const two = (n: number): string => String(n).padStart(2, "0");
   const ms = String(now.getMilliseconds()).padStart(3, "0");
   const time = `${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}.${ms}`;
@@ -61,6 +68,7 @@ function say(line: string): void {
 }
 
 function showWhatToTry(port: string): void {
+  if (logFormat === "json") return;
   const steps = [
     [
       `curl -X POST http://localhost:${port}/signup -d '{"email":"ada@example.com"}'`,

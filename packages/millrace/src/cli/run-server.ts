@@ -105,5 +105,6 @@ function failureFields(error: unknown): {
       };
     }
   }
-  return { message: failureText(error) };
+  const [message = "", ...stack] = failureText(error).split("\n");
+  return { message, ...(stack.length > 0 ? { stack: stack.join("\n") } : {}) };
 }

@@ -33,7 +33,7 @@ export function traceText(line: string): string {
     ...logs.map(({ level, message }) =>
       indented(`${level === "log" ? "" : `${level}: `}${message.map(showBody).join(" ")}`),
     ),
-    ...exceptions.map(({ name, message, stack }) => indented(stack ?? `${name}: ${message}`)),
+    ...exceptions.map(({ name, message, stack = "" }) => indented(exceptionText(`${name}: ${message}`, stack))),
   ].join("\n");
 }
 
@@ -45,6 +45,10 @@ function eventText(event: z.infer<typeof trace>["event"]): string {
   }
   return event?.cron === undefined ? "invoked" : `cron ${event.cron}`;
 }
+
+/** The runtime's stacks come with the message or without it. */
+const exceptionText = (head: string, stack: string): string =>
+  stack.startsWith(head) ? stack : `${head}\n${stack}`.trimEnd();
 
 const indented = (text: string): string => showBody(text).replaceAll(/^/gm, "          ");
 

@@ -252,12 +252,15 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("worker"),
     text: field("text"),
   }),
-  /** worker, handler (`fetch`, `queue`), message, stack?, remedy?: an exception nobody caught. */
+  /** worker, handler (`fetch`, `queue`, … or `unknown`), message, stack?, remedy?: an exception nobody caught. */
   "worker.error": event({
     level: "error",
     subject: field("worker"),
-    text: (f) => withRemedy(f, `${f.text("handler")}() threw: ${f.text("message")}`),
-    detail: optional("stack"),
+    text: (f) => {
+      const where = f.text("handler") === "unknown" ? "not caught" : `${f.text("handler")}() threw`;
+      return withRemedy(f, `${where}: ${f.text("message")}`);
+    },
+    detail: frames,
   }),
   /** worker, method, path, status, ms: a request of a user of the Worker, answered. */
   "http.request": event({
@@ -310,6 +313,14 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     text: (f) => `watching for changes${f.has("keys") ? `. ${f.text("keys")}` : ""}`,
   }),
 };
+
+/** The stack without its first line, where that only repeats the message. */
+function frames(f: EventFields): string | undefined {
+  if (!f.has("stack")) return undefined;
+  const stack = f.text("stack");
+  const message = f.text("message");
+  return stack.startsWith(`${message}\n`) ? stack.slice(message.length + 1) : stack;
+}
 
 /** Outcomes of an invocation in the runtime's words, and in ours. */
 const outcomes: Readonly<Record<string, string>> = {

@@ -112,17 +112,11 @@ describe("the log for people", () => {
     test(`${event} reads: ${line}`, () => assert.equal(pretty(event, fields), `12:03:01.123  ${line}\n`));
   }
 
-  test("an exception shows its stack underneath", () => {
-    const text = pretty("worker.error", {
-      worker,
-      handler: "queue",
-      message: "boom",
-      stack: "Error: boom\n    at queue (index.js:3:9)",
-    });
-    assert.equal(
-      text,
-      "12:03:01.123  my-app  !! queue() threw: boom\n              Error: boom\n                  at queue (index.js:3:9)\n",
-    );
+  test("an exception shows its stack underneath, and its message once", () => {
+    const [frame, message] = ["    at queue (index.js:3:9)", "Error: boom"];
+    const shown = `12:03:01.123  my-app  !! queue() threw: ${message}\n              ${frame}\n`;
+    assert.equal(pretty("worker.error", { worker, handler: "queue", message, stack: `${message}\n${frame}` }), shown);
+    assert.equal(pretty("worker.error", { worker, handler: "queue", message, stack: frame }), shown);
   });
 
   test("a failed request of the API shows why, with the stack", () => {
