@@ -1,0 +1,258 @@
+// Consumes a queue: pulls batches, hands them to the handler, tells the server what became of the messages.
+//
+// A place is for one batch: it is taken by a pull, then held by the handler. With a place free, one pull is always open; more
+// are, while batches come full, so that an idle consumer costs one held request whatever its concurrency. The next pull does
+// not wait for the settlement of the batch before it, but no more batches than places wait to be settled.
+// Stopping: no new pulls, the open ones are given up; handlers run to their end and their batches are settled.
+
+import { parseConsumeOptions } from "./consume-options.ts";
+import type { ConsumeOptions, ConsumeSettings } from "./consume-options.ts";
+import type { ConsumerEvent } from "./consumer-events.ts";
+import { isFinal, QueueError } from "./errors.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import { BatchInHand } from "./message-batch.ts";
+import type { MessageBatch } from "./message-batch.ts";
+import { Puller } from "./puller.ts";
+import type { PulledBatch, PulledMessage } from "./pulled-messages.ts";
+import type { Queue } from "./queue.ts";
+import { RestQueue } from "./rest-queue.ts";
+import type { RestQueueParts } from "./rest-queue.ts";
+import { Settler } from "./settler.ts";
+import type { SettleWarnings } from "./settler.ts";
+
+export interface HandlerContext {
+  /** Aborted when the consumer is asked to stop: a long handler may hurry, or throw to have its messages delivered again. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Returns, or fulfils its promise: messages without a decision are acknowledged. Throws, or rejects: they are delivered again.
+ */
+export type QueueHandler<Body = unknown> = (batch: MessageBatch<Body>, context: HandlerContext) => void | Promise<void>;
+
+export interface Consumer extends AsyncDisposable {
+  /**
+   * Resolves when the consumer was stopped and everything is settled. Rejects with what ended it otherwise: a wrong token, a
+   * queue that does not exist or has no pull consumer. Unheard, such an end is an unhandled rejection, not a silence.
+   */
+  readonly finished: Promise<void>;
+  /** Stops taking batches and waits for those in hand. Answers `finished`. May be called repeatedly. */
+  stop(): Promise<void>;
+}
+
+/** Starts to consume. The queue is one of `client.queue()`, and has an `http_pull` consumer. Throws `OPTION_INVALID`. */
+export function consume<Body>(queue: Queue<Body>, handler: QueueHandler<Body>, options: ConsumeOptions = {}): Consumer {
+  if (!(queue instanceof RestQueue)) throw new TypeError("consume() takes a queue of this package's createClient()");
+  if (typeof handler !== "function") throw new TypeError("consume() takes a handler function");
+  const loop = new ConsumerLoop(queue.parts, handler, parseConsumeOptions(options), options);
+  loop.start();
+  return loop;
+}
+
+class ConsumerLoop<Body> implements Consumer {
+  readonly finished: Promise<void>;
+  readonly #handler: QueueHandler<Body>;
+  readonly #settings: ConsumeSettings;
+  readonly #onEvent: ConsumeOptions["onEvent"];
+  readonly #outerSignal: AbortSignal | undefined;
+  readonly #stopping = new AbortController();
+  readonly #puller: Puller;
+  readonly #settler: Settler;
+  readonly #leases: LeaseKeeper | undefined;
+  /** Of the message of each lease in hand, for events. */
+  readonly #messageIds = new Map<string, string>();
+  readonly #finish: { readonly resolve: () => void; readonly reject: (reason: unknown) => void };
+  #failure: { readonly reason: unknown } | undefined;
+  /** For events: as the user said it, until the first pull knows better. */
+  #queueName: string;
+  #pulling = 0;
+  #handling = 0;
+  #settling = 0;
+  #comesFull = false;
+
+  constructor(
+    parts: RestQueueParts,
+    handler: QueueHandler<Body>,
+    settings: ConsumeSettings,
+    { signal, onEvent }: ConsumeOptions,
+  ) {
+    let finish: { readonly resolve: () => void; readonly reject: (reason: unknown) => void } | undefined;
+    this.finished = new Promise((resolve, reject) => {
+      finish = { resolve, reject };
+    });
+    if (finish === undefined) throw new Error("a promise did not run its executor");
+    this.#finish = finish;
+    this.#handler = handler;
+    this.#settings = settings;
+    this.#onEvent = onEvent;
+    this.#outerSignal = signal;
+    this.#queueName = parts.address.given;
+    this.#settler = new Settler(parts);
+    this.#puller = new Puller({
+      parts,
+      settings,
+      stopping: this.#stopping.signal,
+      onFailed: (error, retryInMs) => {
+        this.#tell({ kind: "pull-failed", queue: this.#queueName, error, retryInMs });
+      },
+    });
+    if (settings.extendLeases && settings.visibilityTimeoutMs !== undefined) {
+      this.#leases = new LeaseKeeper({
+        parts,
+        visibilityTimeoutMs: settings.visibilityTimeoutMs,
+        onLost: (warnings) => {
+          this.#tellOfLeases("lease-lost", warnings);
+        },
+        onFailed: (error, givesUp) => {
+          this.#tell({ kind: "lease-extension-failed", queue: this.#queueName, error, givesUp });
+        },
+      });
+    }
+  }
+
+  start(): void {
+    if (this.#outerSignal?.aborted === true) this.#stop();
+    else this.#outerSignal?.addEventListener("abort", this.#stop, { once: true });
+    this.#advance();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop();
+    await this.finished;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  readonly #stop = (): void => {
+    this.#stopping.abort();
+    this.#advance();
+  };
+
+  /** Nobody can take what cannot be mended but who waits for `finished`. */
+  #fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    this.#stop();
+  }
+
+  /** Runs a part of the work: whatever goes wrong ends the consumer, and the next steps follow. */
+  async #guarded(part: () => Promise<void>): Promise<void> {
+    try {
+      await part();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#advance();
+  }
+
+  /** Starts whatever may start now, or finishes. */
+  #advance(): void {
+    if (this.#stopping.signal.aborted) {
+      if (this.#pulling + this.#handling + this.#settling > 0) return;
+      this.#outerSignal?.removeEventListener("abort", this.#stop);
+      if (this.#failure === undefined) this.#finish.resolve();
+      else this.#finish.reject(this.#failure.reason);
+      return;
+    }
+    while (this.#mayPull()) {
+      const wait = this.#pulling === 0;
+      this.#pulling += 1;
+      void this.#guarded(async () => {
+        await this.#pull(wait);
+      });
+    }
+  }
+
+  #mayPull(): boolean {
+    const { concurrency } = this.#settings;
+    if (this.#settling > concurrency) return false;
+    if (this.#pulling + this.#handling >= concurrency) return false;
+    return this.#pulling === 0 || this.#comesFull;
+  }
+
+  async #pull(wait: boolean): Promise<void> {
+    let batch: PulledBatch | undefined;
+    try {
+      batch = await this.#puller.pull(wait);
+    } finally {
+      this.#pulling -= 1;
+    }
+    this.#comesFull = batch !== undefined && batch.messages.length >= this.#settings.batchSize;
+    if (batch === undefined) return;
+    const pulled = batch;
+    this.#queueName = pulled.queue;
+    this.#handling += 1;
+    void this.#guarded(async () => {
+      await this.#handle(pulled);
+    });
+  }
+
+  async #handle(pulled: PulledBatch): Promise<void> {
+    for (const { leaseId, id } of pulled.messages) this.#messageIds.set(leaseId, id);
+    const batch = new BatchInHand<Body>(pulled, (reason, message) => {
+      this.#tell({
+        kind: "decision-ignored",
+        queue: this.#queueName,
+        reason,
+        ...(message !== undefined && { messageId: message.id }),
+      });
+    });
+    const release = this.#leases?.keep(pulled.messages.map(({ leaseId }) => leaseId));
+    const succeeded = await this.#runHandler(batch);
+    release?.();
+    this.#handling -= 1;
+    this.#settling += 1;
+    this.#advance();
+    try {
+      await this.#settle(batch, succeeded);
+    } finally {
+      this.#settling -= 1;
+      for (const { leaseId } of pulled.messages) this.#messageIds.delete(leaseId);
+    }
+  }
+
+  async #runHandler(batch: BatchInHand<Body>): Promise<boolean> {
+    try {
+      await this.#handler(batch.view, { signal: this.#stopping.signal });
+      return true;
+    } catch (error) {
+      const messageIds = idsOf(batch.pulled.messages);
+      this.#tell({ kind: "handler-failed", queue: this.#queueName, error, messageIds });
+      return false;
+    }
+  }
+
+  async #settle(batch: BatchInHand<Body>, succeeded: boolean): Promise<void> {
+    const settlements = batch.close(succeeded).map(({ message, verdict }) => ({ leaseId: message.leaseId, verdict }));
+    try {
+      this.#tellOfLeases("settle-warning", await this.#settler.settle(settlements));
+    } catch (error) {
+      if (!(error instanceof QueueError)) throw error;
+      const messageIds = idsOf(batch.pulled.messages);
+      this.#tell({ kind: "settle-failed", queue: this.#queueName, error, messageIds });
+      if (isFinal(error)) this.#fail(error);
+    }
+  }
+
+  /** Of leases in hand here: a request may have settled batches of several handlers. */
+  #tellOfLeases(kind: "settle-warning" | "lease-lost", warnings: SettleWarnings): void {
+    for (const [leaseId, warning] of warnings) {
+      const messageId = this.#messageIds.get(leaseId);
+      if (messageId !== undefined) this.#tell({ kind, queue: this.#queueName, messageId, warning });
+    }
+  }
+
+  /** A listener that throws ends the consumer: its error would otherwise be lost. */
+  #tell(event: ConsumerEvent): void {
+    try {
+      this.#onEvent?.(event);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+}
+
+function idsOf(messages: readonly PulledMessage[]): readonly string[] {
+  return messages.map(({ id }) => id);
+}
