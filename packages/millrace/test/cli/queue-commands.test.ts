@@ -56,6 +56,27 @@ describe("queues", () => {
     await must("queues", "delete", "my-app-events");
   });
 
+  test("take in no more than they are told to", async () => {
+    await must("queues", "create", "limited");
+    await must("queues", "update", "limited", "--backlog-limit", "5000000", "--rate-limit", "500");
+    assert.match(await must("queues", "info", "limited"), /^Limits +5 MB in all, 500 messages a second$/m);
+    await must("queues", "update", "limited", "--rate-limit", "none");
+    assert.match(await must("queues", "info", "limited"), /^Limits +5 MB in all$/m);
+    assert.equal((await millrace(["queues", "update", "limited", "--rate-limit", "0"])).exitCode, 2);
+    await must("queues", "delete", "limited");
+  });
+
+  test("explain why nothing moves", async () => {
+    await must("queues", "create", "stuck");
+    assert.match(await must("queues", "explain", "stuck"), /is empty/);
+    await must("queues", "send", "stuck", "1");
+    assert.match(
+      await must("queues", "explain", "stuck"),
+      /No consumer is attached.*\n {2}Name the queue under queues\.consumers/,
+    );
+    await must("queues", "delete", "stuck", "--force");
+  });
+
   test("nothing to change is a wrong call", async () => {
     assert.equal((await millrace(["queues", "update", "x"])).exitCode, 2);
   });

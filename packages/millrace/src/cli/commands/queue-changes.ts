@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { limits } from "../../contract/index.ts";
-import { queueView } from "../../contract/rest/index.ts";
+import { intakeLimitsView, queueView } from "../../contract/rest/index.ts";
 import type { QueueView } from "../../contract/rest/index.ts";
 import { plural } from "../../observability/index.ts";
 import { clientAction } from "../client-command.ts";
@@ -19,6 +19,11 @@ import { readBacklog } from "./queue-inspection.ts";
 interface SettingOptions {
   readonly deliveryDelay?: number;
   readonly retention?: number;
+}
+
+interface LimitOptions {
+  readonly backlogLimit?: number;
+  readonly rateLimit?: number | "none";
 }
 
 interface ForceOption {
@@ -37,8 +42,19 @@ export function addQueueChanges(queues: Command, context: CommandContext): void 
   const update = addSettings(
     queues.command("update").summary("change a queue's settings").description("Changes a queue's settings."),
   );
+  const { backlogLimit, throughputLimit } = limits.queue;
+  const rate = numberWithin(throughputLimit);
+  update
+    .option("--backlog-limit <bytes>", "refuse sends once this much is stored", numberWithin(backlogLimit))
+    .option("--rate-limit <number>", "messages taken in a second, or none", (text) =>
+      text === "none" ? text : rate(text),
+    );
   clientAction(update, context, updateQueue);
-  examples(update, ["millrace queues update my-app-events --retention 86400", "keep messages for a day"]);
+  examples(
+    update,
+    ["millrace queues update my-app-events --retention 86400", "keep messages for a day"],
+    ["millrace queues update my-app-events --rate-limit 500", "and --rate-limit none takes it away"],
+  );
 
   const remove = withForce(
     queues.command("delete").summary("delete a queue").description("Deletes a queue and everything in it."),
@@ -103,11 +119,21 @@ async function createQueue(client: RestClient, options: SettingOptions, name: st
   return { json: created, people: () => `Created queue ${created.queue_name}.` };
 }
 
-async function updateQueue(client: RestClient, options: SettingOptions, name: string): Promise<Outcome> {
+async function updateQueue(client: RestClient, options: SettingOptions & LimitOptions, name: string): Promise<Outcome> {
   const settings = settingsOf(options);
-  if (Object.keys(settings).length === 0)
-    throw usageFailure("nothing to change: give --delivery-delay or --retention.");
-  return changed(await patch(client, name, settings), "Changed");
+  const { backlogLimit, rateLimit } = options;
+  const intake = {
+    ...(backlogLimit === undefined ? {} : { backlog_limit_bytes: backlogLimit }),
+    ...(rateLimit === undefined ? {} : { messages_per_second: rateLimit === "none" ? null : rateLimit }),
+  };
+  if (Object.keys({ ...settings, ...intake }).length === 0) {
+    throw usageFailure("nothing to change: give --delivery-delay, --retention, --backlog-limit or --rate-limit.");
+  }
+  const queue = await patch(client, name, settings);
+  if (Object.keys(intake).length > 0) {
+    await client.call("PATCH", `/millrace/queues/${queue.queue_id}/limits`, intakeLimitsView, intake);
+  }
+  return changed(queue, "Changed");
 }
 
 async function setPaused(client: RestClient, name: string, paused: boolean): Promise<Outcome> {
@@ -115,8 +141,9 @@ async function setPaused(client: RestClient, name: string, paused: boolean): Pro
 }
 
 async function patch(client: RestClient, name: string, settings: object): Promise<QueueView> {
-  const { queue_id: id } = await requireQueue(client, name);
-  return await client.call("PATCH", `/queues/${id}`, queueView, { settings });
+  const queue = await requireQueue(client, name);
+  if (Object.keys(settings).length === 0) return queue;
+  return await client.call("PATCH", `/queues/${queue.queue_id}`, queueView, { settings });
 }
 
 const changed = (queue: QueueView, verb: string): Outcome => ({

@@ -1,7 +1,7 @@
 // `millrace queues list` and `info`.
 
 import type { Command } from "commander";
-import { messageMetrics } from "../../contract/rest/index.ts";
+import { explanationView, intakeLimitsView, messageMetrics } from "../../contract/rest/index.ts";
 import type { ConsumerView, MessageMetrics, QueueView } from "../../contract/rest/index.ts";
 import { span } from "../../observability/index.ts";
 import { clientAction } from "../client-command.ts";
@@ -27,6 +27,14 @@ export function addQueueInspection(queues: Command, context: CommandContext): vo
     .argument("<name>", "the queue's name");
   clientAction(info, context, showInfo);
   examples(info, ["millrace queues info my-app-events"]);
+
+  const explain = queues
+    .command("explain")
+    .summary("why nothing is moving, and what to do")
+    .description("Says in words why the messages of a queue do not move, the weightiest reason first, and what to do.")
+    .argument("<name>", "the queue's name");
+  clientAction(explain, context, explainQueue);
+  examples(explain, ["millrace queues explain my-app-events"]);
 }
 
 async function showList(client: RestClient): Promise<Outcome> {
@@ -78,9 +86,10 @@ export async function readBacklog(client: RestClient, queueId: string): Promise<
 async function showInfo(client: RestClient, _options: object, name: string): Promise<Outcome> {
   const queue = await requireQueue(client, name);
   const metrics = await readBacklog(client, queue.queue_id);
+  const limits = await client.call("GET", `/millrace/queues/${queue.queue_id}/limits`, intakeLimitsView);
   const { settings } = queue;
   return {
-    json: { ...queue, metrics },
+    json: { ...queue, metrics, limits },
     people: () =>
       facts([
         ["Name", queue.queue_name],
@@ -91,11 +100,24 @@ async function showInfo(client: RestClient, _options: object, name: string): Pro
         ["Oldest", oldest(metrics)],
         ["Delivery delay", `${settings.delivery_delay} s`],
         ["Retention", `${settings.message_retention_period} s (${span(settings.message_retention_period * 1_000)})`],
+        ["Limits", `${bytes(limits.backlog_limit_bytes)} in all${rateText(limits.messages_per_second)}`],
         ["Jurisdiction", queue.jurisdiction],
         ["Producers", queue.producers.map(({ script }) => script).join(", ") || "none but the REST API"],
         ...queue.consumers.map((consumer) => ["Consumer", longConsumer(consumer)] as const),
         ["Consumer", queue.consumers.length === 0 ? "none: messages wait until one is attached" : undefined],
       ]),
+  };
+}
+
+const rateText = (perSecond: number | null): string => (perSecond === null ? "" : `, ${perSecond} messages a second`);
+
+async function explainQueue(client: RestClient, _options: object, name: string): Promise<Outcome> {
+  const { queue_id: id } = await requireQueue(client, name);
+  const explanation = await client.call("GET", `/millrace/queues/${id}/explain`, explanationView);
+  return {
+    json: explanation,
+    people: () =>
+      explanation.findings.map(({ text, remedy }) => (remedy === undefined ? text : `${text}\n  ${remedy}`)).join("\n"),
   };
 }
 

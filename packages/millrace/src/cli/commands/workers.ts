@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { z } from "zod";
+import { hostedWorkerView } from "../../contract/rest/index.ts";
 import type { QueueView } from "../../contract/rest/index.ts";
 import { nearest } from "../../config/index.ts";
 import { clientAction } from "../client-command.ts";
@@ -17,6 +18,9 @@ import { longConsumer } from "./queue-inspection.ts";
 import { addWorkerLogs } from "./worker-logs.ts";
 
 const scriptList = z.array(z.looseObject({ id: z.string(), modified_on: z.string() }));
+
+const hostedList = z.array(hostedWorkerView);
+type HostedWorker = z.infer<typeof hostedWorkerView>;
 
 const deploymentList = z.looseObject({
   deployments: z.array(
@@ -78,16 +82,23 @@ const producesTo = (queues: readonly QueueView[], name: string): readonly QueueV
 const names = (queues: readonly QueueView[]): string => queues.map(({ queue_name }) => queue_name).join(", ");
 
 async function listWorkers(client: RestClient): Promise<Outcome> {
-  const [all, queues] = await Promise.all([client.call("GET", "/workers/scripts", scriptList), listQueues(client)]);
+  const [all, hosted, queues] = await Promise.all([
+    client.call("GET", "/workers/scripts", scriptList),
+    client.call("GET", "/millrace/workers", hostedList),
+    listQueues(client),
+  ]);
+  const stateOf = (name: string): HostedWorker | undefined => hosted.find((worker) => worker.name === name);
   return {
-    json: all,
+    json: all.map((script) => ({ ...script, hosted: stateOf(script.id) })),
     people: () =>
       all.length === 0
         ? "There is no Worker yet. Deploy one: millrace wrangler deploy, or millrace dev in its folder."
         : table(
-            ["NAME", "CHANGED", "SENDS TO", "CONSUMES"],
+            ["NAME", "STATE", "URL", "CHANGED", "SENDS TO", "CONSUMES"],
             all.map(({ id, modified_on: changed }) => [
               id,
+              stateOf(id)?.state ?? "not-deployed",
+              stateOf(id)?.url ?? "",
               when(Date.parse(changed)),
               names(producesTo(queues, id)),
               names(consumesOf(queues, id)),
@@ -112,10 +123,12 @@ async function readDeployments(client: RestClient, name: string): Promise<Deploy
 async function showWorker(client: RestClient, _options: object, name: string): Promise<Outcome> {
   const deployments = await readDeployments(client, name);
   const queues = await listQueues(client);
+  const hosted = await client.call("GET", `/millrace/workers/${encodeURIComponent(name)}`, hostedWorkerView);
   const consumed = consumesOf(queues, name);
   return {
     json: {
       name,
+      hosted,
       deployments,
       consumes: consumed,
       produces: producesTo(queues, name).map((queue) => queue.queue_name),
@@ -123,6 +136,9 @@ async function showWorker(client: RestClient, _options: object, name: string): P
     people: () =>
       facts([
         ["Name", name],
+        ["State", stateText(hosted)],
+        ["Url", hosted.url],
+        ["Last error", hosted.last_error],
         ...deployments
           .slice(0, 10)
           .map((deployment, index) => [index === 0 ? "Running" : "Before", deploymentText(deployment)] as const),
@@ -134,6 +150,11 @@ async function showWorker(client: RestClient, _options: object, name: string): P
         ["Consumes", consumed.length === 0 ? "no queue" : undefined],
       ]),
   };
+}
+
+function stateText({ state, pid, restarts, in_flight: busy }: HostedWorker): string {
+  const parts = [state, pid === undefined ? "" : `process ${pid}`, `${busy} in flight`, `${restarts} restarts`];
+  return parts.filter((part) => part !== "").join(", ");
 }
 
 const deploymentText = ({ versions, created_on: created }: Deployment): string =>
