@@ -18,6 +18,7 @@ import { tokenRoutes } from "./tokens.ts";
 import { elsewhereRoutes } from "./workers/elsewhere.ts";
 import { scriptRoutes } from "./workers/scripts.ts";
 import { secretRoutes } from "./workers/secrets.ts";
+import { settingRoutes } from "./workers/settings.ts";
 import { tailRoutes, Tails } from "./workers/tails.ts";
 import { WorkerUploads } from "./workers/uploads.ts";
 import { versionRoutes } from "./workers/versions.ts";
@@ -68,6 +69,7 @@ function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[]
     ...messageRoutes(dependencies),
     ...subscriptionRoutes(dependencies),
     ...scriptRoutes(dependencies, uploads),
+    ...settingRoutes(dependencies, uploads),
     ...versionRoutes(dependencies, uploads),
     ...secretRoutes(dependencies, uploads),
     ...tailRoutes(dependencies, tails),

@@ -415,3 +415,36 @@ test("subdomain, schedules and settings answer; cron triggers are refused", asyn
   assert.deepEqual(service.default_environment.script.tags, ["cf:service=my-app"]);
   assert.equal(service.default_environment.script.last_deployed_from, "wrangler");
 });
+
+test("settings are changed without uploading modules again", async () => {
+  await using harness = await ApiHarness.open();
+  await harness.queue("events");
+  await uploadWorker(harness, "my-app", {
+    bindings: [{ type: "secret_text", name: "KEY", text: "s3cret" }],
+    modules: { "a.txt": { content: "text", type: "text/plain" } },
+  });
+  const change = async (settings: object) => {
+    const form = new FormData();
+    form.set("settings", JSON.stringify(settings));
+    return await sendForm(harness, "PATCH", "/workers/scripts/my-app/settings", form);
+  };
+  const reply = await change({
+    bindings: [
+      { type: "inherit", name: "KEY" },
+      { type: "queue", name: "EVENTS", queue_name: "events" },
+    ],
+    compatibility_date: "2026-09-01",
+  });
+  assert.equal(reply.status, 200, reply.message);
+  const version = harness.host.prepared.at(-1);
+  assert.deepEqual(
+    version?.bindings.map(({ name }) => name),
+    ["KEY", "EVENTS"],
+  );
+  assert.deepEqual([version.compatibility_date, version.modules.length], ["2026-09-01", 2]);
+  assert.equal((await settingsOf(harness, "my-app")).bindings.length, 2);
+  assert.equal(refusal(await change({ bindings: [{ type: "inherit", name: "ABSENT" }] })), "400 10057");
+  assert.equal(refusal(await change({ compatibility_date: "yesterday" })), "400 10021");
+  await uploadWorker(harness, "my-app", { to: "version" });
+  assert.equal(refusal(await change({})), "400 10215");
+});

@@ -2,11 +2,22 @@
 
 import { MillraceError } from "../../core/index.ts";
 import type { Json } from "../../core/index.ts";
+import { fieldProblems, uploadMetadata } from "../../contract/rest/index.ts";
 import type { UploadMetadata } from "../../contract/rest/index.ts";
-import { uploadMetadata } from "../../contract/rest/index.ts";
+
+/** Throws `WORKER_INVALID`, and `UNSUPPORTED` for what nothing here could honour. */
+export function parseMetadata(input: unknown): UploadMetadata {
+  const parsed = uploadMetadata.safeParse(input);
+  if (!parsed.success) {
+    const words = fieldProblems(parsed.error, input).map((problem) => `metadata ${problem.words}`);
+    throw new MillraceError("WORKER_INVALID", words.join("; "));
+  }
+  refuseUnsupported(parsed.data);
+  return parsed.data;
+}
 
 /** Throws `UNSUPPORTED`, naming everything that would silently not work. */
-export function refuseUnsupported(metadata: UploadMetadata): void {
+function refuseUnsupported(metadata: UploadMetadata): void {
   const refused: string[] = [];
   if (isSet(metadata.migrations)) refused.push("`migrations` (Durable Objects)");
   if (isSet(metadata.exports)) refused.push("`exports` (Durable Objects)");

@@ -133,8 +133,8 @@ function secretsOf(bindings: readonly BindingRecord[]): SecretView[] {
   return bindings.flatMap(({ name, type }) => (type === "secret_text" ? [{ name, type }] : []));
 }
 
-/** The new version copies the newest: were that one not running, setting a secret would deploy it unasked. */
-function requireNewestDeployed(view: CatalogView, worker: WorkerRecord): void {
+/** A changed version copies the newest: were that one not running, the change would deploy it unasked. Throws `VERSION_NOT_DEPLOYED`. */
+export function requireNewestDeployed(view: CatalogView, worker: WorkerRecord): void {
   const newest = newestVersion(view, worker.name);
   if (newest === undefined || view.runningVersions(worker).some(({ id }) => id === newest.id)) return;
   throw new MillraceError(

@@ -2,17 +2,16 @@
 
 import { createHash } from "node:crypto";
 import { MillraceError, toHex } from "../../core/index.ts";
-import type { BindingRecord, Json, VersionId, VersionRecord, WorkerName } from "../../core/index.ts";
+import type { BindingRecord, VersionId, VersionRecord, WorkerName } from "../../core/index.ts";
 import { existingWorker, newestVersion, storeVersion, uuidOf } from "../../broker/index.ts";
-import type { DeploymentNote, StoredVersion, VersionDraft } from "../../broker/index.ts";
+import type { DeploymentNote, StoredVersion, StoreVersion, VersionDraft } from "../../broker/index.ts";
 import { limits } from "../../contract/index.ts";
-import { fieldProblems, uploadMetadata } from "../../contract/rest/index.ts";
 import type { UploadMetadata } from "../../contract/rest/index.ts";
 import type { ApiDependencies } from "../dependencies.ts";
 import { readBindings } from "./bindings.ts";
 import { readModules } from "./modules.ts";
 import type { Modules } from "./modules.ts";
-import { refuseUnsupported, settingsOf, toldBut } from "./metadata.ts";
+import { parseMetadata, settingsOf, toldBut } from "./metadata.ts";
 import type { UploadForm } from "./upload-form.ts";
 
 /** The date of an upload that names none: from before there were dates, so that nothing newer is switched on. */
@@ -33,6 +32,8 @@ export interface VersionChange {
   readonly bindings?: (bindings: readonly BindingRecord[]) => readonly BindingRecord[];
   readonly compatibilityDate?: string | undefined;
   readonly compatibilityFlags?: readonly string[] | undefined;
+  /** Replaces those of the same name. */
+  readonly kept?: VersionRecord["kept"];
   readonly annotations: VersionRecord["annotations"];
 }
 
@@ -54,7 +55,6 @@ export class WorkerUploads {
     const { view } = this.#dependencies.controlPlane;
     if (!mayCreate) existingWorker(view, worker);
     const metadata = parseMetadata(form.metadata);
-    refuseUnsupported(metadata);
     const previous = newestVersion(view, worker);
     const modules = readModules(form.parts, mainOf(metadata));
     const bindings = readBindings(metadata.bindings ?? [], {
@@ -89,7 +89,7 @@ export class WorkerUploads {
   async derive(
     worker: WorkerName,
     change: VersionChange,
-    options: { readonly actor: string; readonly deploy: DeploymentNote | undefined },
+    options: Pick<StoreVersion, "deploy" | "settings" | "tags"> & { readonly actor: string },
   ): Promise<StoredVersion> {
     const { view } = this.#dependencies.controlPlane;
     const previous = newestVersion(view, existingWorker(view, worker).name);
@@ -99,6 +99,7 @@ export class WorkerUploads {
       compatibility_date: change.compatibilityDate ?? previous.compatibility_date,
       compatibility_flags: change.compatibilityFlags ?? previous.compatibility_flags,
       bindings: change.bindings?.(previous.bindings) ?? previous.bindings,
+      kept: { ...previous.kept, ...change.kept },
       annotations: change.annotations,
     });
     return await this.#tryAndStore(draft, await this.#modulesOf(previous), { ...options, basedOn: previous.id });
@@ -139,13 +140,7 @@ export class WorkerUploads {
   async #tryAndStore(
     draft: VersionDraft,
     modules: Modules["bytes"],
-    how: {
-      readonly actor: string;
-      readonly basedOn: VersionId | undefined;
-      readonly deploy: DeploymentNote | undefined;
-      readonly settings?: { readonly [key: string]: Json } | undefined;
-      readonly tags?: readonly string[] | undefined;
-    },
+    how: Omit<StoreVersion, "draft"> & { readonly actor: string },
   ): Promise<StoredVersion> {
     const { controlPlane, engine, host, clock } = this.#dependencies;
     const number = (controlPlane.view.get("worker", draft.worker)?.last_version ?? 0) + 1;
@@ -170,13 +165,6 @@ export class WorkerUploads {
     this.#storing = turn.catch(() => undefined);
     return await turn;
   }
-}
-
-function parseMetadata(input: unknown): UploadMetadata {
-  const parsed = uploadMetadata.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const words = fieldProblems(parsed.error, input).map((problem) => `metadata ${problem.words}`);
-  throw new MillraceError("WORKER_INVALID", words.join("; "));
 }
 
 function mainOf({ main_module, body_part }: UploadMetadata): Parameters<typeof readModules>[1] {
