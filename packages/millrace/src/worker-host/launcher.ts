@@ -92,7 +92,7 @@ export class Launcher {
         },
         options.signal,
       );
-      void process.exited.finally(done);
+      void cleanUpAfter(process, done);
       return process;
     });
   }
@@ -196,6 +196,11 @@ function cpuLimitOf(version: VersionRecord): number {
 }
 
 const runtimeLevels = { debug: "debug", info: "debug", log: "debug", warn: "debug", error: "warn" } as const;
+
+async function cleanUpAfter(process: WorkerProcess, done: () => Promise<void>): Promise<void> {
+  await process.exited;
+  await done();
+}
 
 async function askProbe(address: string, timeoutMs: number): Promise<ExportedHandlers> {
   const client = new Client("http://probe", { socketPath: address });

@@ -13,6 +13,8 @@ export type RuntimeOutput =
   | { readonly kind: "uncaught"; readonly name: string; readonly message: string; readonly stack: string | undefined }
   /** A request of the Worker's `fetch` failed with an uncaught exception, reported just before. `text` is `Name: message`. */
   | { readonly kind: "fetchFailed"; readonly text: string }
+  /** The same as an exception reported before, or one thrown by the runtime itself, for want of a handler say. */
+  | { readonly kind: "restated"; readonly name: string; readonly message: string }
   | { readonly kind: "runtime"; readonly level: ConsoleLevel; readonly text: string };
 
 const uncaughtPattern = /^uncaught exception; source = [^;]*; (stack|exception) = ([\s\S]*)$/;
@@ -20,7 +22,8 @@ const fetchFailedPattern = /^Uncaught exception: [^\s]+: failed: (?:remote\.)?js
 /** Service-worker scripts write their console through the runtime's own log. */
 const scriptConsolePrefix = "console.log(); message() = ";
 const traceAddresses = /\n?stack: (?:\S+@[0-9a-f]+\s*)+$/;
-const noise = /^uncaught exception; exception = /;
+const restatedPattern =
+  /^uncaught exception; exception = (?:\S+: failed: (?:remote\.)?jsg\.(\w+)(?:\(\w+\))?: ([\s\S]*))?/;
 
 /** `undefined`: the line says nothing that another line does not say better. */
 export function readOutput(line: string, isCut: boolean, stream: "stdout" | "stderr"): RuntimeOutput | undefined {
@@ -40,7 +43,11 @@ function readRuntimeEntry(text: string, level: ConsoleLevel): RuntimeOutput | un
   }
   const uncaught = uncaughtPattern.exec(text);
   if (uncaught !== null) return { kind: "uncaught", ...readError(uncaught[2] ?? "", uncaught[1] === "stack") };
-  if (noise.test(text)) return undefined;
+  const restated = restatedPattern.exec(text.replace(traceAddresses, ""));
+  if (restated !== null) {
+    const [, name, message] = restated;
+    return name === undefined || message === undefined ? undefined : { kind: "restated", name, message };
+  }
   const failed = fetchFailedPattern.exec(text);
   if (failed !== null) return { kind: "fetchFailed", text: failed[1] ?? "" };
   return { kind: "runtime", level, text: text.replace(traceAddresses, "") };

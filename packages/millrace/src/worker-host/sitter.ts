@@ -46,6 +46,7 @@ export class Sitter implements AsyncDisposable {
     const shell = this.#shell;
     if (shell.exitCode !== null || shell.signalCode !== null || shell.pid === undefined) return;
     const ended = once(shell, "exit");
+    shell.ref(); // somebody waits for it now, perhaps as the last thing this process does
     shell.stdin?.end();
     await ended;
   }

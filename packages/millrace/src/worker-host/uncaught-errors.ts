@@ -11,23 +11,22 @@ export interface UncaughtError extends HandlerError {
 
 interface Candidate {
   readonly error: HandlerError;
+  /** When it was read, by `performance.now()`. */
+  readonly at: number;
   readonly timer: NodeJS.Timeout;
-}
-
-/** A failed delivery waiting for its exception to be read. */
-interface Claim {
-  error: HandlerError | undefined;
 }
 
 /** A fetch's failure follows in the same breath, a delivery's result a little later. */
 const claimWindowMs = 250;
 const mostCandidates = 32;
+/** Until everything written before the answer has been read, and until it is given up. */
+const fewestTurns = 3;
+const mostTurns = 20;
 
 export class UncaughtErrors {
   readonly #report: (error: UncaughtError) => void;
   #candidates: Candidate[] = [];
-  /** Failed deliveries whose exception has not been read yet. */
-  readonly #waiting: Claim[] = [];
+  #restated: { readonly error: HandlerError; readonly at: number } | undefined;
 
   /** Every exception is reported exactly once. */
   constructor(report: (error: UncaughtError) => void) {
@@ -35,17 +34,17 @@ export class UncaughtErrors {
   }
 
   add(error: HandlerError): void {
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) {
-      waiting.error = error;
-      return;
-    }
     const timer = setTimeout(() => this.#drop(candidate, "unknown"), claimWindowMs);
     timer.unref();
-    const candidate: Candidate = { error, timer };
+    const candidate: Candidate = { error, at: performance.now(), timer };
     this.#candidates.push(candidate);
     const oldest = this.#candidates[0];
     if (this.#candidates.length > mostCandidates && oldest !== undefined) this.#drop(oldest, "unknown");
+  }
+
+  /** An exception that was probably told by `add` already; it only stands in where that never came. */
+  restate(error: HandlerError): void {
+    this.#restated = { error, at: performance.now() };
   }
 
   /** A fetch failed with this text. */
@@ -56,29 +55,33 @@ export class UncaughtErrors {
   }
 
   /**
-   * A delivery failed: its exception, once it was read. It was written before the answer, but through another pipe: a few
-   * turns of the event loop bring it. `undefined` when there is none.
+   * A delivery that began at `since` (`performance.now()`) failed: its exception, once it was read. It was written before the
+   * answer, but through another pipe: a few turns of the event loop bring it. `undefined` when there is none.
    */
-  async claimForQueue(): Promise<HandlerError | undefined> {
-    await turn(); // lets a fetch that failed at the same moment claim its own first
-    const known = this.#candidates.at(-1);
-    if (known !== undefined) {
-      this.#drop(known, "queue");
-      return known.error;
+  async claimForQueue(since: number): Promise<HandlerError | undefined> {
+    for (let turns = 1; turns <= mostTurns; turns += 1) {
+      await turn();
+      if (turns < fewestTurns) continue;
+      const found = this.#candidates.findLast(({ at }) => at >= since);
+      if (found === undefined) continue;
+      this.#drop(found, "queue");
+      return found.error;
     }
-    const claim: Claim = { error: undefined };
-    this.#waiting.push(claim);
-    for (let turns = 0; claim.error === undefined && turns < 20; turns += 1) await turn();
-    const index = this.#waiting.indexOf(claim);
-    if (index !== -1) this.#waiting.splice(index, 1);
-    if (claim.error !== undefined) this.#report({ ...claim.error, handler: "queue" });
-    return claim.error;
+    const restated = this.#takeRestated(since);
+    if (restated !== undefined) this.#report({ ...restated, handler: "queue" });
+    return restated;
   }
 
   /** The process ended: what is left is reported. */
   flush(): void {
     // Each drop makes a new list; this loop keeps to the old one.
     for (const candidate of this.#candidates) this.#drop(candidate, "unknown");
+  }
+
+  #takeRestated(since: number): HandlerError | undefined {
+    const restated = this.#restated;
+    this.#restated = undefined;
+    return restated !== undefined && restated.at >= since ? restated.error : undefined;
   }
 
   #drop(candidate: Candidate, handler: UncaughtError["handler"]): void {

@@ -25,7 +25,9 @@ export interface WorkerProcessOptions {
   readonly isTraced: boolean;
   readonly start: Omit<RuntimeStart, "onOutput">;
   readonly sockets: { readonly http: string; readonly dispatch: string };
-  readonly onOutput: (output: Exclude<RuntimeOutput, { readonly kind: "uncaught" | "fetchFailed" }>) => void;
+  readonly onOutput: (
+    output: Exclude<RuntimeOutput, { readonly kind: "uncaught" | "fetchFailed" | "restated" }>,
+  ) => void;
   readonly onError: (error: UncaughtError) => void;
   readonly onWedged: (silentMs: number) => void;
 }
@@ -36,14 +38,16 @@ export class WorkerProcess {
   readonly httpSocket: string;
   /** Reaches the Worker's `fetch` handler. */
   readonly http: Pool;
+  /** Resolves as soon as its process has ended. */
   readonly exited: Promise<RuntimeExit>;
+  readonly #closed: Promise<void>;
   readonly #runtime: RuntimeProcess;
   readonly #dispatch: DispatchClient;
   readonly #errors: UncaughtErrors;
   readonly #options: WorkerProcessOptions;
   readonly #ended = new AbortController();
   #inFlight = 0;
-  #whenIdle: (() => void)[] = [];
+  readonly #whenIdle: (() => void)[] = [];
   #wedgedAfterMs: number | undefined;
 
   private constructor(runtime: RuntimeProcess, errors: UncaughtErrors, options: WorkerProcessOptions) {
@@ -62,12 +66,8 @@ export class WorkerProcess {
       // workerd closes connections that were idle for 5 s: ours are given up before.
       keepAliveTimeout: 4_000,
     });
-    this.exited = runtime.exited.then(async (exit) => {
-      this.#ended.abort();
-      errors.flush();
-      await Promise.all([this.#dispatch[Symbol.asyncDispose](), this.http.destroy()]);
-      return exit;
-    });
+    this.exited = runtime.exited;
+    this.#closed = this.#closeAtEnd();
     void this.#watch();
   }
 
@@ -76,6 +76,8 @@ export class WorkerProcess {
     const errors = new UncaughtErrors(options.onError);
     const onOutput = (output: RuntimeOutput): void => {
       if (output.kind === "uncaught") errors.add({ name: output.name, message: output.message, stack: output.stack });
+      else if (output.kind === "restated")
+        errors.restate({ name: output.name, message: output.message, stack: undefined });
       else if (output.kind === "fetchFailed") errors.claimForFetch(output.text);
       else options.onOutput(output);
     };
@@ -103,18 +105,21 @@ export class WorkerProcess {
   /** Hands a batch to the queue handler. Never rejects. */
   async deliver(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome> {
     this.#inFlight += 1;
+    const startedAt = performance.now();
     try {
       const { wallTimeMs } = this.#options.limits;
       const outcome = await this.#dispatch.deliver(delivery, { signal, wallTimeMs });
       switch (outcome.kind) {
         case "answered":
-          return await this.#completed(outcome.answer);
+          return await this.#completed(outcome.answer, startedAt);
         case "timedOut":
           void this.#checkAfterAbort();
           return outcome;
         case "died":
           return { kind: "died", detail: await this.#causeOfDeath(outcome.detail) };
         case "notDelivered":
+          await this.#endIsKnown();
+          return outcome;
         case "cancelled":
           return outcome;
         default:
@@ -136,31 +141,46 @@ export class WorkerProcess {
   /** Lets requests under way finish, for `graceMs` at the most, and ends it. */
   async stop(graceMs: number): Promise<void> {
     await this.#runtime.stop(graceMs);
-    await this.exited;
+    await this.#closed;
   }
 
   kill(): void {
     this.#runtime.kill();
   }
 
-  async #completed(answer: DispatchAnswer): Promise<DeliveryOutcome> {
+  async #closeAtEnd(): Promise<void> {
+    await this.exited;
+    this.#ended.abort();
+    this.#errors.flush();
+    await Promise.all([this.#dispatch[Symbol.asyncDispose](), this.http.destroy()]);
+  }
+
+  async #completed(answer: DispatchAnswer, startedAt: number): Promise<DeliveryOutcome> {
     for (const { id, message } of answer.undecodable) {
       const text = `message ${id} was not delivered: its stored body is not what its content type says (${message})`;
       this.#options.onOutput({ kind: "runtime", level: "error", text });
     }
     let error: HandlerError | undefined = answer.error;
-    if (error === undefined && answer.result.outcome !== "ok") error = await this.#errors.claimForQueue();
+    if (error === undefined && answer.result.outcome !== "ok") error = await this.#errors.claimForQueue(startedAt);
     else if (error !== undefined) this.#options.onError({ ...error, handler: "queue" });
     return { kind: "completed", result: answer.result, error };
   }
 
   async #causeOfDeath(otherwise: string): Promise<string> {
-    // The connection breaks a moment before the end of the process is known.
-    const exit = await Promise.race([this.#runtime.exited, delay(1_000, undefined, { ref: false })]);
+    const exit = await this.#endIsKnown();
     if (this.#wedgedAfterMs !== undefined) {
       return `the Worker kept its event loop busy for ${this.#wedgedAfterMs / 1_000} seconds, so its process was ended`;
     }
     return exit === undefined ? otherwise : `${exit.detail} while the handler had the batch`;
+  }
+
+  /** A connection breaks a moment before the end of the process is known; who hears of the one shall see the other. */
+  async #endIsKnown(): Promise<RuntimeExit | undefined> {
+    const enough = new AbortController();
+    const pause = delay(500, undefined, { ref: false, signal: enough.signal }).catch(() => undefined);
+    const exit = await Promise.race([this.exited, pause]);
+    enough.abort();
+    return exit;
   }
 
   async #watch(): Promise<void> {

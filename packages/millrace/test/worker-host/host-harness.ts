@@ -58,6 +58,8 @@ export class HostHarness implements AsyncDisposable {
   readonly runFolder: string;
   readonly #watchers = new Set<() => void>();
   #versions = 0;
+  #isOwner = true;
+  #keepsRecords = false;
   #router: WorkerRouter | undefined;
 
   private constructor(
@@ -74,16 +76,15 @@ export class HostHarness implements AsyncDisposable {
     this.runFolder = runFolder;
   }
 
-  static async open(limits: Partial<HostLimits> = {}): Promise<HostHarness> {
-    const runFolder = await mkdtemp(join(tmpdir(), "millrace-test-"));
-    const engine = await openMemoryEngine({ clock: systemClock });
-    const controlPlane = await ControlPlane.open(engine.catalog, systemClock, systemRandom);
+  static async open(limits: Partial<HostLimits> = {}, over?: HostHarness, records?: string): Promise<HostHarness> {
+    const runFolder = records ?? (await mkdtemp(join(tmpdir(), "millrace-test-")));
+    const engine = over?.engine ?? (await openMemoryEngine({ clock: systemClock }));
+    const controlPlane = over?.controlPlane ?? (await ControlPlane.open(engine.catalog, systemClock, systemRandom));
     const log = recordingLogger();
     const intake = new Intake({
       engine,
       clock: systemClock,
       random: systemRandom,
-      logger: log,
       catalog: () => controlPlane.view,
     });
     const host = await WorkerHost.open({
@@ -97,12 +98,19 @@ export class HostHarness implements AsyncDisposable {
       limits: { stopGraceMs: 500, ...limits },
     });
     const harness = new HostHarness(log, engine, controlPlane, host, runFolder);
+    harness.#isOwner = over === undefined;
+    harness.#keepsRecords = records !== undefined;
     host.onLog((entry) => {
       harness.entries.push(entry);
       harness.#changed();
     });
     host.onReady(() => harness.#changed());
     return harness;
+  }
+
+  /** Another host over the same catalog, as another server would be. */
+  static async over(other: HostHarness): Promise<HostHarness> {
+    return await HostHarness.open({}, other);
   }
 
   /** Queues made by name. */
@@ -145,7 +153,7 @@ export class HostHarness implements AsyncDisposable {
       compatibility_date: script.date ?? day,
       compatibility_flags: script.flags ?? [],
       bindings: script.bindings ?? [],
-      handlers: [],
+      handlers: ["fetch", "queue"],
       annotations: {},
       kept: script.kept ?? {},
       etag: "",
@@ -291,9 +299,11 @@ export class HostHarness implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.host[Symbol.asyncDispose]();
-    this.controlPlane[Symbol.dispose]();
-    await this.engine[Symbol.asyncDispose]();
-    await rm(this.runFolder, { recursive: true, force: true });
+    if (this.#isOwner) {
+      this.controlPlane[Symbol.dispose]();
+      await this.engine[Symbol.asyncDispose]();
+    }
+    if (!this.#keepsRecords) await rm(this.runFolder, { recursive: true, force: true });
   }
 
   #runs(version: VersionRecord): boolean {
