@@ -11,6 +11,7 @@ import { registerHealth } from "./health.ts";
 import { openApiDocument } from "./openapi.ts";
 import { purgeRoutes } from "./purges.ts";
 import { queueRoutes } from "./queues.ts";
+import { RequestLimit } from "./request-limit.ts";
 import type { Route } from "./route.ts";
 import { apiRoot, buildServer } from "./server.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
@@ -42,6 +43,7 @@ export function createApi(dependencies: ApiDependencies): Api {
     accountId: dependencies.accountId,
     authenticate: dependencies.authenticate,
     logger: dependencies.logger,
+    requestLimit: new RequestLimit(dependencies.requestLimit, dependencies.clock),
     stopping: stopping.signal,
   });
   tails.attach(server.server);

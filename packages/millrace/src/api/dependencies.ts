@@ -18,6 +18,8 @@ export interface ApiDependencies {
   /** 32 hex digits; every path names it. */
   readonly accountId: string;
   readonly authenticate: Authenticate;
+  /** Control-plane requests a token may make in five minutes; absent: as many as it likes. */
+  readonly requestLimit?: number | undefined;
   /** The server's own, for the OpenAPI document. */
   readonly version?: string;
   /** What keeps the server from serving, in words; absent: nothing ever does. */

@@ -25,11 +25,17 @@ export function failureOf(thrown: unknown, plane: Plane, tooLarge: ErrorCode = "
   const { code, status, retryable } = cloudflareError(error.code, plane);
   const headers: Record<string, string> = {};
   if (clientsRetry(status)) {
-    if (retryable) headers["retry-after"] = "1";
+    if (retryable) Object.assign(headers, whenToRetry(error));
     else headers["x-should-retry"] = "false";
   }
   const errors = wordsOf(error).map((message) => ({ code, message }));
   return { status, headers, envelope: { success: false, errors, messages: [], result: null }, error };
+}
+
+/** The official SDK reads the milliseconds, everybody else the seconds. */
+function whenToRetry({ fields }: MillraceError): Readonly<Record<string, string>> {
+  const wait = typeof fields["retry_after_ms"] === "number" ? fields["retry_after_ms"] : 1_000;
+  return { "retry-after": String(Math.ceil(wait / 1_000)), "retry-after-ms": String(Math.ceil(wait)) };
 }
 
 /** One entry an error; several where it names several things of which clients read each (`fields.each`). */

@@ -88,13 +88,14 @@ export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDepen
       plane: "pull",
       body: pullBody,
       result: pullResult,
-      handle: async ({ params, body, principal, header, signal }) => {
+      handle: async ({ params, body, principal, header, goneOrStopping }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
+        const wait = waitOf(header);
         const { messages, backlog } = await broker.pulls.pull(queue.id, {
           batchSize: body?.batch_size,
           visibility: body?.visibility_timeout_ms === undefined ? undefined : milliseconds(body.visibility_timeout_ms),
-          wait: waitOf(header),
-          signal,
+          wait,
+          signal: wait === undefined ? undefined : goneOrStopping(),
         });
         return {
           result: {

@@ -18,8 +18,8 @@ export interface RawCall {
   readonly contentType: string | undefined;
   readonly header: (name: string) => string | undefined;
   readonly principal: Principal;
-  /** Aborted when the client goes away or the server stops. */
-  readonly signal: AbortSignal;
+  /** Makes a signal that is aborted when the client goes away or the server stops; for requests that wait. */
+  readonly goneOrStopping: () => AbortSignal;
   /** Scheme, host and port under which the client reached this server. */
   readonly origin: string;
 }

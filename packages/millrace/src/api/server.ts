@@ -12,6 +12,7 @@ import { tokenOf } from "./credentials.ts";
 import { failureOf } from "./failure.ts";
 import type { Authenticate, Principal } from "./principal.ts";
 import { requireScope } from "./principal.ts";
+import type { RequestLimit } from "./request-limit.ts";
 import type { Answer, Route } from "./route.ts";
 
 export const apiRoot = "/client/v4";
@@ -21,6 +22,7 @@ export interface ServerOptions {
   readonly accountId: string;
   readonly authenticate: Authenticate;
   readonly logger: Logger;
+  readonly requestLimit: RequestLimit;
   /** Aborted when the server stops, to end what waits. */
   readonly stopping: AbortSignal;
   /** Whether a request is for a WebSocket; `Upgrade: h2c` and the like stay ordinary requests. */
@@ -127,8 +129,6 @@ async function serve(
   reply: FastifyReply,
   stopping: AbortSignal,
 ): Promise<FastifyReply> {
-  const gone = new AbortController();
-  reply.raw.once("close", () => gone.abort());
   const answer = await route.serve({
     params: request.params as Record<string, string>,
     query: request.query as Record<string, string | string[] | undefined>,
@@ -136,13 +136,37 @@ async function serve(
     contentType,
     header: (name) => headerOf(request, name),
     principal,
-    signal: AbortSignal.any([gone.signal, stopping]),
-    origin: `${headerOf(request, "x-forwarded-proto") === "https" ? "https" : request.protocol}://${request.host}`,
+    goneOrStopping: () => endOf(reply, stopping),
+    origin: originOf(request),
   });
   return succeed(reply, answer);
 }
 
-function admit(route: Route, request: FastifyRequest, { authenticate, accountId }: ServerOptions): Principal {
+/** Made only for requests that wait: every other one ends before anybody could tell it to. */
+function endOf(reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+  const end = new AbortController();
+  const abort = (): void => end.abort();
+  stopping.addEventListener("abort", abort, { once: true });
+  reply.raw.once("close", () => {
+    stopping.removeEventListener("abort", abort);
+    abort();
+  });
+  if (stopping.aborted) abort();
+  return end.signal;
+}
+
+function originOf(request: FastifyRequest): string {
+  // A proxy that ends TLS says so. It decides only how this client is told to come back.
+  const scheme = headerOf(request, "x-forwarded-proto") === "https" ? "https" : request.protocol;
+  const { localAddress = "localhost", localPort = 80 } = request.socket;
+  return `${scheme}://${request.headers.host ?? `${localAddress}:${localPort}`}`;
+}
+
+function admit(
+  route: Route,
+  request: FastifyRequest,
+  { authenticate, accountId, requestLimit }: ServerOptions,
+): Principal {
   const token = tokenOf((name) => headerOf(request, name));
   const principal = authenticate(token);
   if (principal === undefined) throw new MillraceError("UNAUTHORIZED", "The token is not valid, or no longer");
@@ -154,6 +178,7 @@ function admit(route: Route, request: FastifyRequest, { authenticate, accountId 
     }
   }
   if (route.needs !== "token" && route.needs !== "nothing") requireScope(principal, route.needs);
+  if (route.plane === "control") requestLimit.take(principal);
   return principal;
 }
 

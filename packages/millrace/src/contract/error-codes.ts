@@ -34,6 +34,7 @@ export const cloudflareErrors = {
   RATE_LIMITED: { code: 10250, status: 429, retryable: true, name: "QueueOverloaded" },
   REQUEST_MALFORMED: { code: 10026, status: 400, retryable: false },
   REQUEST_INVALID: { code: 10026, status: 400, retryable: false },
+  REQUEST_LIMIT_REACHED: { code: 971, status: 429, retryable: true },
   REQUEST_TOO_LARGE: { code: 10026, status: 413, retryable: false },
   UNSUPPORTED: { code: 10026, status: 400, retryable: false },
   QUEUE_NAME_INVALID: { code: 11003, status: 400, retryable: false },

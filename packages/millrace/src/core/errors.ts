@@ -29,6 +29,7 @@ export const errorCatalogue = {
   // requests
   REQUEST_MALFORMED: { remedy: "Send well-formed JSON in UTF-8." },
   REQUEST_INVALID: { remedy: "See the field named in the message." },
+  REQUEST_LIMIT_REACHED: { remedy: "Wait as long as Retry-After says, or raise the server's request limit." },
   REQUEST_TOO_LARGE: { remedy: "Send a smaller request body." },
   UNSUPPORTED: { remedy: "Leave it out; docs/reference/compatibility.md lists what Millrace has." },
   QUEUE_NAME_INVALID: { remedy: "Use 1 to 63 letters, digits and dashes; begin and end with a letter or digit." },

@@ -97,6 +97,7 @@ export class ApiHarness implements AsyncDisposable {
     engine: StorageEngine;
     controlPlane: ControlPlane;
     broker: Broker;
+    requestLimit: number | undefined;
   }) {
     this.time = parts.time;
     this.engine = parts.engine;
@@ -116,11 +117,12 @@ export class ApiHarness implements AsyncDisposable {
       intake: new Intake({ engine, clock: time, random, catalog }),
       accountId,
       version: "0.0.0-test",
+      requestLimit: parts.requestLimit,
       authenticate: tokenAuthenticator({ adminToken, catalog, clock: time }),
     });
   }
 
-  static async open(): Promise<ApiHarness> {
+  static async open(options: { readonly requestLimit?: number } = {}): Promise<ApiHarness> {
     const time = new SimulatedTime();
     const engine = await openMemoryEngine({ clock: time });
     const controlPlane = await ControlPlane.open(engine.catalog, time, { bytes: (count) => randomBytes(count) });
@@ -133,7 +135,7 @@ export class ApiHarness implements AsyncDisposable {
       logger: recordingLogger(),
       holder: `server:${"0".repeat(32)}` as Holder,
     });
-    return new ApiHarness({ time, engine, controlPlane, broker });
+    return new ApiHarness({ time, engine, controlPlane, broker, requestLimit: options.requestLimit });
   }
 
   /** Calls below the account; a path that begins with `~` is below the API's root. Never throws for a status. */

@@ -134,3 +134,27 @@ test("what is not HTTP gets an envelope and a closed connection", async () => {
   assert.match(answer, /^HTTP\/1\.1 400 /);
   assert.equal((JSON.parse(answer.split("\r\n\r\n")[1] ?? "") as { success: boolean }).success, false);
 });
+
+test("a request limit, where one is set, counts control-plane requests alone and says when to come back", async () => {
+  await using harness = await ApiHarness.open({ requestLimit: 3 });
+  const path = await harness.queue("q");
+  await harness.must("GET", "/queues");
+  await harness.must("GET", "/queues");
+  await harness.time.advance(100_500);
+  const refused = await harness.call("GET", "/queues");
+  assert.equal(refusal(refused), "429 971");
+  assert.deepEqual([refused.headers["retry-after"], refused.headers["retry-after-ms"]], ["200", "199500"]);
+  for (let count = 0; count < 10; count += 1) await harness.must("POST", `${path}/messages`, { body: 1 });
+  await harness.time.advance(200_000);
+  await harness.must("GET", "/queues");
+});
+
+test("a stopping server ends long polls at once", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await harness.queue("q");
+  await harness.must("POST", `${path}/consumers`, { type: "http_pull" });
+  const poll = harness.call("POST", `${path}/messages/pull`, {}, { headers: { "millrace-wait-seconds": "60" } });
+  await harness.time.settle();
+  await harness.api.close();
+  assert.equal((await poll).status, 200);
+});
