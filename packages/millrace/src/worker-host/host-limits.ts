@@ -32,7 +32,7 @@ export interface HostLimits {
 
 export const defaultHostLimits: HostLimits = {
   wallTimeMs: limits.consumer.wallTimeMs,
-  startTimeoutMs: 15_000,
+  startTimeoutMs: 10_000,
   pingIntervalMs: 5_000,
   unresponsiveMs: 30_000,
   abortGraceMs: 5_000,

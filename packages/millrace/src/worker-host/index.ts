@@ -1,6 +1,5 @@
 // The worker host's public surface.
 
-export { defaultHostLimits } from "./host-limits.ts";
 export type { HostLimits } from "./host-limits.ts";
 export type { WorkerState } from "./hosted-worker.ts";
 export { WorkerRouter } from "./router.ts";
@@ -9,4 +8,3 @@ export type { WorkerTrace } from "./trace-feed.ts";
 export { WorkerHost } from "./worker-host.ts";
 export type { PreparedVersion, WorkerDescription, WorkerHostOptions } from "./worker-host.ts";
 export type { WorkerLogEntry } from "./worker-log.ts";
-export { findWorkerd } from "./workerd-binary.ts";

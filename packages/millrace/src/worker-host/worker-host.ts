@@ -75,6 +75,7 @@ export type WorkerDescription = {
   /** Times its process died since it was deployed on this server. */
   readonly restarts: number;
   readonly lastError: string | undefined;
+  /** Batches and requests it has now. */
   readonly inFlight: number;
 };
 

@@ -97,9 +97,9 @@ export class WorkerProcess {
     return this.#runtime.hasExited;
   }
 
-  /** Batches it has now. */
+  /** Batches and requests it has now. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#inFlight + this.http.stats.running;
   }
 
   /** Hands a batch to the queue handler. Never rejects. */

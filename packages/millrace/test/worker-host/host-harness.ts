@@ -1,6 +1,6 @@
 // A worker host with real workerd processes over the memory engine, and the steps of its tests.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { request } from "undici";
@@ -241,6 +241,15 @@ export class HostHarness implements AsyncDisposable {
     };
     const signal = options.signal ?? new AbortController().signal;
     return await this.host.deliver((options.worker ?? "app") as WorkerName, delivery, signal);
+  }
+
+  /** Folders of the processes there are now. */
+  async processFolders(): Promise<readonly string[]> {
+    const [record] = await readdir(this.runFolder);
+    const { folder } = JSON.parse(await readFile(join(this.runFolder, record ?? ""), "utf8")) as {
+      readonly folder: string;
+    };
+    return (await readdir(folder)).filter((name) => /^\d+$/.test(name));
   }
 
   /** Everything in the queue, leased. */

@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { identifyProcess } from "../../src/worker-host/process-identity.ts";
 import { HostHarness } from "./host-harness.ts";
 
@@ -20,7 +21,7 @@ interface Server {
 }
 
 async function startServer(records: string): Promise<Server> {
-  const program = join(import.meta.dirname, "host-process.ts");
+  const program = fileURLToPath(new URL("./host-process.ts", import.meta.url));
   const server = spawn(process.execPath, [program, records], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(server.stdout, "data")) as [Buffer];
   const { pid } = JSON.parse(line.toString()) as { readonly pid: number };

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setInterval } from "node:timers/promises";
 import type { WorkerName } from "../../src/core/index.ts";
 import { HostHarness, message } from "./host-harness.ts";
 
@@ -171,6 +172,30 @@ test("an old version ends by itself once its last batch is done", async () => {
   assert.equal(outcome.kind === "completed" && outcome.result.outcome, "ok");
   assert.deepEqual(harness.console(), ["began", "one done"]);
   await harness.until(() => !isRunning(old), "the old process ends");
+});
+
+test("a request that an old version has begun to answer is answered to its end", async () => {
+  await using harness = await HostHarness.open();
+  await harness.deploy({
+    source: `export default { async fetch() { console.log("began"); await scheduler.wait(200); return new Response("old"); } }`,
+  });
+  const old = pidOf(harness);
+  const answer = harness.fetch("/");
+  await harness.line("began");
+  assert.equal(harness.host.describe(app)?.inFlight, 1);
+  await harness.deploy({ source: `export default { fetch() { return new Response("new"); } }` });
+  assert.equal(await harness.fetch("/"), "new");
+  assert.equal(await answer, "old");
+  await harness.until(() => !isRunning(old), "the old process ends");
+});
+
+test("a version that was tried and not deployed does not stay", async () => {
+  await using harness = await HostHarness.open({ preparedForMs: 50 });
+  await harness.prepare({ source: handler });
+  // Folders tell nobody when they go: they are looked at again and again.
+  const looks = setInterval(10, undefined, { signal: AbortSignal.timeout(20_000) })[Symbol.asyncIterator]();
+  while ((await harness.processFolders()).length > 0) await looks.next();
+  await looks.return?.();
 });
 
 test("a deleted Worker stops", async () => {
