@@ -220,7 +220,7 @@ class HistoryRun {
           purged += result.purged;
         }
         assert.equal(purged, queue.messages.length);
-        for (const stored of [...queue.messages]) queue.remove(stored, "purged");
+        for (const stored of queue.messages.slice()) queue.remove(stored, "purged");
         return;
       }
       case "purgeByRef": {

@@ -14,10 +14,18 @@ export async function temporaryFolder(): Promise<string> {
   return await mkdtemp(join(tmpdir(), "millrace-engine-"));
 }
 
-export function sqliteUnderTest(name: string, tuning: NonNullable<SqliteEngineOptions["tuning"]>): EngineUnderTest {
+/** `whileClosed` happens to the folder before it is opened again. */
+export function sqliteUnderTest(
+  name: string,
+  tuning: NonNullable<SqliteEngineOptions["tuning"]>,
+  whileClosed: (folder: string) => Promise<void> = async () => {},
+): EngineUnderTest {
   const open = async (folder: string, clock: Clock): Promise<OpenedEngine> => ({
     engine: await openSqliteEngine({ folder, clock, logger: silent, tuning }),
-    reopen: async () => await open(folder, clock),
+    reopen: async () => {
+      await whileClosed(folder);
+      return await open(folder, clock);
+    },
     destroy: async () => await rm(folder, { recursive: true, force: true }),
   });
   return { name, durable: true, create: async (clock) => await open(await temporaryFolder(), clock) };

@@ -22,9 +22,14 @@ import type {
 /** Bytes of bodies and requests that may be under way to the thread; more wait here. */
 const inFlightBytes = 64_000_000;
 const inFlightRequests = 20_000;
-/** Requests that may wait here; more are refused. */
+/** Requests and bytes that may wait here; more are refused. */
 const waitingRequests = 100_000;
 const waitingBytes = 256_000_000;
+
+/** The sources run as they are in development; what is published is JavaScript. */
+const threadModule = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js", import.meta.url);
+
+const noBytes = Buffer.alloc(0);
 
 export interface AnsweredRequest {
   readonly result: unknown;
@@ -71,26 +76,22 @@ export class ThreadLink {
     worker.on("exit", () => this.#break({ code: "UNAVAILABLE", detail: "The store thread has ended" }));
   }
 
-  /** Starts the thread. Throws what opening the data throws. */
+  /** Starts the thread. Throws what opening the data throws. `module` is given by tests only. */
   static async start(
     start: ThreadStart,
     logger: Logger,
     onStandings: (standings: readonly Standing[]) => void,
+    module: URL = threadModule,
   ): Promise<ThreadLink> {
-    // The sources run as they are in development; what is published is JavaScript.
-    const module = import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js";
-    const worker = new Worker(new URL(module, import.meta.url), { name: "millrace-store", workerData: start });
+    const worker = new Worker(module, { name: "millrace-store", workerData: start });
     const opened = Promise.withResolvers<void>();
     const listen = (message: FromThread): void => {
       if (message.kind === "opened") opened.resolve();
       else if (message.kind === "failed") opened.reject(errorOf(message.failure));
     };
-    worker.once("message", listen);
-    worker.once("error", opened.reject);
-    await opened.promise.finally(() => {
-      worker.off("message", listen);
-      worker.off("error", opened.reject);
-    });
+    const ended = (): void => opened.reject(new MillraceError("UNAVAILABLE", "The store thread ended while it opened"));
+    worker.once("message", listen).once("error", opened.reject).once("exit", ended);
+    await opened.promise.finally(() => worker.off("message", listen).off("error", opened.reject).off("exit", ended));
     return new ThreadLink(worker, logger, onStandings);
   }
 
@@ -155,15 +156,24 @@ export class ThreadLink {
     const batch = this.#waiting.slice(0, count);
     this.#waiting = this.#waiting.slice(count);
     this.#waitingSize -= size;
+    this.#post(batch, size);
+  }
+
+  #post(batch: readonly Waiting[], size: number): void {
     const buffer = size === 0 ? undefined : Buffer.from(new ArrayBuffer(size));
+    const requests: Request[] = [];
     let at = 0;
-    const requests = batch.map((each) => {
-      const request = each.write(buffer ?? Buffer.alloc(0), at);
+    for (const each of batch) {
+      try {
+        requests.push(each.write(buffer ?? noBytes, at));
+        this.#inFlight.push(each);
+        this.#inFlightSize += each.size;
+      } catch (error) {
+        // What cannot be written was never asked; the others do not suffer for it.
+        each.reject(error instanceof Error ? error : new Error(String(error)));
+      }
       at += each.size;
-      return request;
-    });
-    this.#inFlight = this.#inFlight.concat(batch);
-    this.#inFlightSize += size;
+    }
     const message: RequestMessage = { kind: "requests", requests, bytes: buffer };
     this.#worker.postMessage(message, buffer === undefined ? [] : [buffer.buffer]);
   }
@@ -187,7 +197,7 @@ export class ThreadLink {
   }
 
   #answer(answers: readonly Answer[], standings: readonly Standing[], sent: Uint8Array | undefined): void {
-    const bytes = sent === undefined ? Buffer.alloc(0) : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
+    const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
     const byQueue = new Map(standings.map((standing) => [standing.queue as string, standing]));
     const answered = this.#inFlight.slice(0, answers.length);
     this.#inFlight = this.#inFlight.slice(answers.length);

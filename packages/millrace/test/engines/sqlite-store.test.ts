@@ -1,0 +1,242 @@
+// The store itself, without its thread: what fails finds the request it belongs to, and slices of work in the background end.
+
+import assert from "node:assert/strict";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { epochMs, makeMessageId, milliseconds } from "../../src/core/index.ts";
+import type { CatalogOperation, Holder, QueueId } from "../../src/core/index.ts";
+import { databasePath, openDatabase } from "../../src/engines/sqlite/database.ts";
+import { leaseId } from "../../src/engines/sqlite/lease-id.ts";
+import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
+import type { Answer, Request, Results } from "../../src/engines/sqlite/protocol.ts";
+import { recordLength, writeRecord } from "../../src/engines/sqlite/record.ts";
+import { Store } from "../../src/engines/sqlite/store.ts";
+import type { WaitingRequest } from "../../src/engines/sqlite/store.ts";
+import { at, first } from "./harness.ts";
+import { temporaryFolder } from "./sqlite-harness.ts";
+
+const now = epochMs(1_800_000_000_000);
+const queue = "0".repeat(31).concat("1") as QueueId;
+const other = "0".repeat(31).concat("2") as QueueId;
+const tuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 1_000 };
+
+let ids = 0;
+
+class StoreHarness implements AsyncDisposable {
+  readonly folder: string;
+  database: ReturnType<typeof openDatabase>;
+  store: Store;
+  #isClosed = false;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.database = openDatabase(folder);
+    this.store = new Store(this.database, tuning);
+  }
+
+  static async open(): Promise<StoreHarness> {
+    const harness = new StoreHarness(await temporaryFolder());
+    harness.commit(0, { kind: "createQueue", queue }, { kind: "createQueue", queue: other });
+    return harness;
+  }
+
+  reopen(): void {
+    this.store.close();
+    this.database = openDatabase(this.folder);
+    this.store = new Store(this.database, tuning);
+  }
+
+  run(...requests: readonly WaitingRequest[]): readonly Answer[] {
+    return this.store.run(requests).answers;
+  }
+
+  commit(expectedRevision: number, ...operations: readonly Exclude<CatalogOperation, { kind: "put" }>[]): void {
+    assert.deepEqual(this.run(ask({ op: "commit", expectedRevision, operations, audit: [] })), [
+      { result: expectedRevision + 1 },
+    ]);
+  }
+
+  send(count: number, to = queue, size = 10): void {
+    assert.deepEqual(this.run(sending(to, count, size)), [{ result: undefined }]);
+  }
+
+  count(sql: string): number {
+    return Number(Object.values(this.database.prepare(sql).get() ?? {})[0]);
+  }
+
+  backlog(of = queue): number {
+    return resultOf("metrics", this.run(ask({ op: "metrics", queue: of, now }))[0]).backlog.count;
+  }
+
+  close(): void {
+    if (!this.#isClosed) this.store.close();
+    this.#isClosed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function ask(request: Request): WaitingRequest {
+  return { request, bytes: Buffer.alloc(0) };
+}
+
+function sending(to: QueueId, count: number, size: number, delayMs = 0): WaitingRequest {
+  const messages = Array.from({ length: count }, () => {
+    const random = new Uint8Array(10);
+    new DataView(random.buffer).setUint32(6, (ids += 1));
+    const body = new Uint8Array(size).fill(ids);
+    return { id: makeMessageId(now, random), sentAt: now, contentType: "bytes", body, visibleAt: undefined } as const;
+  });
+  const bytes = Buffer.alloc(messages.reduce((sum, message) => sum + 4 + recordLength(message), 0));
+  let end = 0;
+  for (const message of messages) {
+    const start = end + 4;
+    end = writeRecord(bytes, start, message, now);
+    bytes.writeUInt32LE(end - start, start - 4);
+  }
+  const visibleAt = delayMs === 0 ? undefined : messages.map(() => now + delayMs);
+  return {
+    request: { op: "send", queue: to, now, resend: false, records: { from: 0, to: end }, visibleAt },
+    bytes,
+  };
+}
+
+function leasing(max: number): WaitingRequest {
+  const holder = "server:1" as Holder;
+  return ask({ op: "lease", queue, now, max, window: undefined, visibility: milliseconds(60_000), holder });
+}
+
+function resultOf<O extends keyof Results>(_operation: O, answer: Answer | undefined): Results[O] {
+  assert.ok(answer !== undefined && "result" in answer, JSON.stringify(answer));
+  return answer.result as Results[O];
+}
+
+function codeOf(answer: Answer | undefined): string | undefined {
+  return answer !== undefined && "failure" in answer ? answer.failure.code : undefined;
+}
+
+test("a full disk refuses the send that does not fit, and settles, leases and sends what does", async () => {
+  await using harness = await StoreHarness.open();
+  harness.send(3);
+  const leased = resultOf("lease", harness.run(leasing(1))[0]);
+  const pages = harness.count("PRAGMA page_count");
+  harness.database.exec(`PRAGMA max_page_count = ${pages + 3}`);
+  const lease = leaseId(leased.batch ?? 0, first(leased.messages).position);
+  const answers = harness.run(
+    sending(queue, 1, 10),
+    sending(other, 1, 120_000),
+    ask({ op: "settle", queue, now, each: [{ lease, decision: { kind: "ack" } }], whole: [] }),
+    leasing(1),
+    ask({ op: "metrics", queue, now }),
+  );
+  assert.deepEqual(answers.map(codeOf), [undefined, "STORAGE_FULL", undefined, undefined, undefined]);
+  assert.equal(resultOf("settle", answers[2]).done, 1);
+  assert.equal(resultOf("lease", answers[3]).messages.length, 1);
+  assert.equal(resultOf("metrics", answers[4]).backlog.count, 3);
+  assert.equal(harness.backlog(other), 0);
+
+  harness.database.exec("PRAGMA max_page_count = 100000");
+  harness.send(1, other, 120_000);
+  harness.reopen();
+  assert.deepEqual([harness.backlog(), harness.backlog(other)], [3, 1]);
+});
+
+test("a failure in the middle of a group leaves answers and their bodies with the right requests", async () => {
+  await using harness = await StoreHarness.open();
+  harness.send(4);
+  const [before, broken, after] = harness.run(
+    leasing(1),
+    // A record that ends behind the buffer: nobody sends that, so it stands for a defect.
+    {
+      request: { ...(sending(queue, 1, 10).request as Extract<Request, { op: "send" }>), records: { from: 0, to: 9 } },
+      bytes: Buffer.alloc(2),
+    },
+    leasing(2),
+  );
+  assert.equal(codeOf(broken), "INTERNAL");
+  const records = [...resultOf("lease", before).messages, ...resultOf("lease", after).messages].map(
+    ({ record }) => record,
+  );
+  assert.equal(records.length, 3);
+  assert.deepEqual(
+    records.map(({ from }) => from),
+    [0, at(records, 0).to, at(records, 1).to],
+  );
+  assert.equal(harness.backlog(), 4);
+});
+
+test("rows of acknowledged messages are deleted, and their pages used again", async () => {
+  await using harness = await StoreHarness.open();
+  const cycle = (): void => {
+    harness.send(500, queue, 200);
+    for (let batch = 0; batch < 5; batch += 1) {
+      const { batch: number } = resultOf("lease", harness.run(leasing(100))[0]);
+      const whole = [{ batch: (number ?? 0).toString(36) as never, decision: { kind: "ack" } as const }];
+      harness.run(ask({ op: "settle", queue, now, each: [], whole }));
+    }
+    while (harness.store.tidyUp());
+  };
+  cycle();
+  assert.ok(harness.count("SELECT count(*) FROM log WHERE queue <> 0") === 0);
+  const pages = harness.count("PRAGMA page_count");
+  for (let round = 0; round < 10; round += 1) cycle();
+  assert.ok(harness.count("PRAGMA page_count") <= pages + 10);
+});
+
+test("a dropped queue is emptied in slices, over a restart too", async () => {
+  await using harness = await StoreHarness.open();
+  for (let batch = 0; batch < 60; batch += 1) harness.send(100);
+  for (let batch = 0; batch < 40; batch += 1) harness.run(sending(queue, 100, 10, 60_000));
+  harness.send(10, other);
+  harness.run(leasing(100), leasing(50));
+  harness.commit(1, { kind: "dropQueue", queue });
+  harness.store.tidyUp();
+  const left = harness.count("SELECT count(*) FROM log WHERE queue <> 0");
+  assert.ok(left > 5_000, "one slice is not all of it");
+  harness.reopen();
+  while (harness.store.tidyUp());
+  assert.equal(harness.count("SELECT count(*) FROM log WHERE queue <> 0"), 10);
+  for (const table of ["later", "holes", "leases"])
+    assert.equal(harness.count(`SELECT count(*) FROM ${table}`), 0, table);
+  assert.equal(harness.count("SELECT count(*) FROM queues"), 1);
+  assert.equal(harness.backlog(other), 10);
+});
+
+test("a purged queue takes messages at once while the old ones are still being deleted", async () => {
+  await using harness = await StoreHarness.open();
+  for (let batch = 0; batch < 50; batch += 1) harness.send(100);
+  assert.equal(resultOf("purge", harness.run(ask({ op: "purge", queue, now }))[0]).purged, 5_000);
+  harness.send(3);
+  harness.store.tidyUp();
+  assert.equal(harness.backlog(), 3);
+  harness.reopen();
+  while (harness.store.tidyUp());
+  assert.equal(harness.count("SELECT count(*) FROM log WHERE queue <> 0"), 3);
+  assert.equal(harness.backlog(), 3);
+});
+
+test("the write-ahead log does not grow without bound, neither idle nor under load", async () => {
+  await using harness = await StoreHarness.open();
+  const wal = `${databasePath(harness.folder)}-wal`;
+  for (let group = 0; group < 12; group += 1) {
+    harness.run(...Array.from({ length: 100 }, () => sending(queue, 1, 60_000)));
+    harness.store.keepUp();
+  }
+  assert.ok((await stat(wal)).size < 64_000_000);
+});
+
+test("the data folder is made for its owner alone", async () => {
+  const parent = await temporaryFolder();
+  try {
+    const folder = join(parent, "deep", "data");
+    const store = new Store(openDatabase(folder), tuning);
+    assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    store.close();
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+});
