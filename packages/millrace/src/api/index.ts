@@ -5,4 +5,4 @@ export type { Api } from "./create-api.ts";
 export type { ApiDependencies } from "./dependencies.ts";
 export type { DeployTarget, WorkerStatus, WorkerTrace } from "./deploy-target.ts";
 export type { Authenticate, Principal } from "./principal.ts";
-export { hashToken, makeToken, tokenAuthenticator } from "./authentication.ts";
+export { tokenAuthenticator } from "./authentication.ts";

@@ -5,7 +5,7 @@ import { MillraceError } from "../core/index.ts";
 import type { Clock } from "../core/index.ts";
 import type { Principal } from "./principal.ts";
 
-export const requestWindowMs = 300_000;
+const requestWindowMs = 300_000;
 
 export class RequestLimit {
   readonly #limit: number | undefined;

@@ -14,6 +14,7 @@ import { defineRoute } from "./route.ts";
 import type { Route } from "./route.ts";
 
 const tag = "Millrace";
+const reservedNames: ReadonlySet<string> = new Set(["administrator", "server"]);
 
 export function tokenRoutes({ controlPlane, clock, random }: ApiDependencies): Route[] {
   const show = (record: TokenRecord): z.input<typeof tokenView> => ({
@@ -36,6 +37,9 @@ export function tokenRoutes({ controlPlane, clock, random }: ApiDependencies): R
       body: createTokenBody,
       result: createdTokenView,
       handle: async ({ body, principal }) => {
+        // These stand in the audit log for the first token and for the server itself.
+        if (reservedNames.has(body.name))
+          throw new MillraceError("REQUEST_INVALID", `name: ${body.name} is taken; choose another name`);
         const queues = body.queues?.map(parseQueueName) ?? null;
         if (queues !== null && !body.scopes.every((scope) => scope.startsWith("queues:"))) {
           throw new MillraceError(

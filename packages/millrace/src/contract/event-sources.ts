@@ -9,7 +9,7 @@ interface EventSource {
   readonly events: readonly string[] | undefined;
 }
 
-export const eventSources: Readonly<Record<string, EventSource>> = {
+const eventSources: Readonly<Record<string, EventSource>> = {
   access: { fields: [], events: undefined },
   artifacts: { fields: [], events: undefined },
   "artifacts.repo": { fields: ["namespace", "repo_name"], events: undefined },

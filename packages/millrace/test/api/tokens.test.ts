@@ -101,6 +101,8 @@ test("tokens that make no sense are refused", async () => {
   for (const body of [
     {},
     { name: "", scopes: ["admin"] },
+    { name: "administrator", scopes: ["admin"] },
+    { name: "x", scopes: ["workers:write"], queues: ["q"] },
     { name: "x", scopes: [] },
     { name: "x", scopes: ["root"] },
     { name: "x", scopes: "admin" },

@@ -1,4 +1,4 @@
-// `wrangler queues …` against this server. Expectations recorded with wrangler 4.153.0 in November 2026.
+// `wrangler queues …` against this server. Expectations recorded with wrangler 4.153.0 and 4.164.0 in November 2026.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

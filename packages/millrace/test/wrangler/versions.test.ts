@@ -1,5 +1,5 @@
 // `wrangler versions`, `deployments`, `rollback`, `secret`, `tail` and `whoami` against this server.
-// Expectations recorded with wrangler 4.153.0 in November 2026.
+// Expectations recorded with wrangler 4.153.0 and 4.164.0 in November 2026.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";

@@ -66,7 +66,7 @@ export function showDeployment(deployment: DeploymentRecord): z.input<typeof dep
 }
 
 /** A Worker always has a version; the running one is shown, or the newest where none runs yet. */
-export function shownVersion(view: CatalogView, worker: WorkerRecord): VersionRecord | undefined {
+function shownVersion(view: CatalogView, worker: WorkerRecord): VersionRecord | undefined {
   return view.runningVersions(worker)[0] ?? newestVersion(view, worker.name);
 }
 

@@ -9,7 +9,7 @@ export const responseError = z.object({
   source: z.object({ pointer: z.string() }).optional(),
 });
 
-export const resultInfo = z.object({
+const resultInfo = z.object({
   page: z.int(),
   per_page: z.int(),
   count: z.int(),

@@ -5,7 +5,7 @@ import { limits } from "../limits.ts";
 import { anyJson, flag, identifier, jsonObject, text, timestamp } from "./fields.ts";
 
 /** A binding as it is uploaded; which types there are is checked apart, so that each can be refused by name. */
-export const uploadedBinding = z.looseObject(
+const uploadedBinding = z.looseObject(
   {
     name: text.min(1, { error: "expected a name" }).max(256, { error: "expected at most 256 characters" }),
     type: text,
