@@ -24,6 +24,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   RATE_LIMITED: "More was sent in a second than the queue takes.",
   REQUEST_MALFORMED: "The request is not HTTP, not UTF-8, not JSON, nested too deep, or not the form it should be.",
   REQUEST_INVALID: "A field of the request is missing or breaks its rule; the message names it.",
+  REQUEST_LIMIT_REACHED: "The token made more requests than it may in the time.",
   REQUEST_TOO_LARGE: "The request body is larger than this endpoint reads.",
   UNSUPPORTED: "It is part of Cloudflare's API, and Millrace does not have it.",
   QUEUE_NAME_INVALID: "The text cannot be the name of a queue.",

@@ -32,6 +32,7 @@ ${table(["Number", "Cloudflare's name", "Codes"], byNumber())}
 }
 
 function row(ours: ErrorCode): string[] {
+  if (errorMeanings[ours] === undefined) throw new Error(`Say in scripts/docs/error-meanings.ts what ${ours} means`);
   const control = cloudflareError(ours, "control");
   const others = planes
     .map((plane) => ({ plane, error: cloudflareError(ours, plane) }))

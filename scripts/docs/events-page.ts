@@ -119,18 +119,21 @@ function endOfFields(text: string): number {
 
 function readFields(text: string): { readonly fields: readonly string[]; readonly notes: readonly string[] } {
   const notes: string[] = [];
-  const fields = splitOutsideBrackets(text).map((part) => {
+  const fields = splitOutsideBrackets(text).flatMap((part) => {
     const [, name, note] = /^(\w+\??)(?: \((.+)\))?$/.exec(part) ?? [];
-    if (name === undefined) throw new Error(`"${part}" is no field in a comment of events.ts`);
+    if (name === undefined) {
+      notes.push(`${part}.`); // words that are no field stay words
+      return [];
+    }
     if (note !== undefined) notes.push(`${code(name.replace("?", ""))}: ${note}.`);
-    return name;
+    return [name];
   });
   return { fields, notes };
 }
 
 function splitOutsideBrackets(text: string): string[] {
   return text
-    .split(/,(?![^(]*\))| or /)
+    .split(/,(?![^(]*\))| or (?![^(]*\))/)
     .map((part) => part.trim())
     .filter((part) => part !== "");
 }
