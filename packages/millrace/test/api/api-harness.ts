@@ -15,7 +15,7 @@ export const accountId = "a".repeat(32);
 export const adminToken = "mr_test-administrator";
 
 /** Stands in for the runtime: finds handlers in the source's text, and refuses what says `syntax error`. */
-export class TextHost implements DeployTarget {
+class TextHost implements DeployTarget {
   readonly prepared: VersionRecord[] = [];
   readonly #listeners = new Set<(trace: WorkerTrace) => void>();
 
