@@ -96,9 +96,8 @@ export class HostedWorker {
 
   async deliver(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome> {
     const process = this.#current;
-    if (process === undefined || process.hasExited) {
-      return { kind: "notDelivered", detail: `Worker ${this.name} is ${this.state}` };
-    }
+    if (process === undefined) return { kind: "notDelivered", detail: `Worker ${this.name} is ${this.state}` };
+    if (process.hasExited) return { kind: "notDelivered", detail: `the process of Worker ${this.name} has just ended` };
     return await process.deliver(delivery, signal);
   }
 
@@ -217,8 +216,8 @@ export class HostedWorker {
   #letGo(process: WorkerProcess): void {
     const { limits } = this.#dependencies;
     const retired = (async () => {
-      // Each batch is bounded by the wall-time limit. A stop of the whole host does not wait for them.
-      await Promise.race([process.idle(), aborted(this.#stopping.signal)]);
+      // Each batch is bounded by the wall-time limit. A stop of the whole host waits neither for them nor for requests.
+      await Promise.race([process.idle(limits.retireGraceMs), aborted(this.#stopping.signal)]);
       await process.stop(this.#stopping.signal.aborted ? limits.stopGraceMs : limits.retireGraceMs);
     })().finally(() => this.#retiring.delete(retired));
     this.#retiring.add(retired);

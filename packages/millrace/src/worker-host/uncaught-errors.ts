@@ -67,6 +67,12 @@ export class UncaughtErrors {
       this.#drop(found, "queue");
       return found.error;
     }
+    // Among deliveries that fail at the same time another may have taken this one's: then its own is left over.
+    const left = this.#candidates.at(-1);
+    if (left !== undefined) {
+      this.#drop(left, "queue");
+      return left.error;
+    }
     const restated = this.#takeRestated(since);
     if (restated !== undefined) this.#report({ ...restated, handler: "queue" });
     return restated;

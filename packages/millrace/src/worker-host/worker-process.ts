@@ -32,6 +32,8 @@ export interface WorkerProcessOptions {
   readonly onWedged: (silentMs: number) => void;
 }
 
+const requestPollMs = 20;
+
 export class WorkerProcess {
   readonly version: VersionRecord;
   readonly isTraced: boolean;
@@ -131,11 +133,17 @@ export class WorkerProcess {
     }
   }
 
-  /** Resolves when it has no batch, or has ended. */
-  async idle(): Promise<void> {
-    if (this.#inFlight === 0 || this.hasExited) return;
-    const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve));
-    await Promise.race([idle, this.exited]);
+  /** Resolves when it has no batch and, waiting `requestsMs` more at the most, no request; or has ended. */
+  async idle(requestsMs: number): Promise<void> {
+    if (this.#inFlight > 0 && !this.hasExited) {
+      const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+      await Promise.race([idle, this.exited]);
+    }
+    const deadline = performance.now() + requestsMs;
+    // The pool tells nobody when a request has ended. A request on its way must not meet a process that is closing.
+    while (this.http.stats.running > 0 && !this.hasExited && performance.now() < deadline) {
+      await delay(requestPollMs, undefined, { ref: false });
+    }
   }
 
   /** Lets requests under way finish, for `graceMs` at the most, and ends it. */
