@@ -58,7 +58,7 @@ test("uncaught errors say which handler threw, once, with their stack", async ()
         ctx.waitUntil(Promise.reject(new RangeError("in background")));
         return new Response("ok");
       },
-      async queue(batch) { await scheduler.wait(1); null.property; },
+      async queue(batch) { await new Promise((done) => setTimeout(done, 1)); null.property; },
     }`,
   });
   await harness.fetch("/throw");

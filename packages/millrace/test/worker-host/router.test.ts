@@ -164,7 +164,7 @@ test("a stream that is silent at first shows its head at once; hanging up ends i
     source: `export default { fetch(request, env, ctx) {
       const { readable, writable } = new TransformStream();
       const writer = writable.getWriter();
-      (async () => { try { for (;;) { await scheduler.wait(10); if (globalThis.go) await writer.write(new TextEncoder().encode("tick")); } } catch { console.log("hung up"); } })();
+      (async () => { try { for (;;) { await new Promise((done) => setTimeout(done, 10)); if (globalThis.go) await writer.write(new TextEncoder().encode("tick")); } } catch { console.log("hung up"); } })();
       if (request.url.endsWith("/go")) { globalThis.go = true; return new Response("going"); }
       return new Response(readable, { headers: { "content-type": "text/event-stream" } });
     } }`,

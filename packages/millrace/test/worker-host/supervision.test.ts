@@ -16,8 +16,8 @@ export default {
     console.log("began " + batch.queue);
     if (batch.queue === "loop") for (;;);
     if (batch.queue === "crunch") { for (let i = 0; i < 6e8; i++) Math.sqrt(i); }
-    if (batch.queue === "slow") await scheduler.wait(1000000);
-    if (batch.queue === "wait") { while (!globalThis.released) await scheduler.wait(5); }
+    if (batch.queue === "slow") await new Promise((done) => setTimeout(done, 1000000));
+    if (batch.queue === "wait") { while (!globalThis.released) await new Promise((done) => setTimeout(done, 5)); }
     if (batch.queue === "release") globalThis.released = true;
     console.log("ended " + batch.queue);
   },
@@ -177,7 +177,7 @@ test("an old version ends by itself once its last batch is done", async () => {
 test("a request that an old version has begun to answer is answered to its end", async () => {
   await using harness = await HostHarness.open();
   await harness.deploy({
-    source: `export default { async fetch() { console.log("began"); await scheduler.wait(200); return new Response("old"); } }`,
+    source: `export default { async fetch() { console.log("began"); await new Promise((done) => setTimeout(done, 200)); return new Response("old"); } }`,
   });
   const old = pidOf(harness);
   const answer = harness.fetch("/");

@@ -48,7 +48,7 @@ const source = `export default {
   async queue(batch) {
     for (const message of batch.messages) {
       console.log("handling " + message.body.word + " attempt " + message.attempts);
-      if (message.body.word === "die" && message.attempts === 1) { await scheduler.wait(1000000); }
+      if (message.body.word === "die" && message.attempts === 1) { await new Promise((done) => setTimeout(done, 1000000)); }
       if (message.body.word === "fail") message.retry();
     }
   },
