@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { createApi, tokenAuthenticator } from "./api/index.ts";
-import { Broker, ControlPlane, Intake } from "./broker/index.ts";
+import { Broker, catalogEvents, ControlPlane, Intake } from "./broker/index.ts";
 import type { RunningServer, StartServer } from "./cli/index.ts";
 import { readServerFile } from "./config/index.ts";
 import type { ServerSettings } from "./config/index.ts";
@@ -43,6 +43,11 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
     process: true,
   });
   const logger = observeLogger(log, metrics.observe);
+  let told = controlPlane.view;
+  controlPlane.onChange((view) => {
+    for (const { event, fields } of catalogEvents(told, view)) logger.info(event, fields);
+    told = view;
+  });
   const catalog = (): ControlPlane["view"] => controlPlane.view;
   const intake = new Intake({
     engine,

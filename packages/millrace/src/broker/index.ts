@@ -1,6 +1,7 @@
 // The broker's public surface.
 
 export * from "./broker.ts";
+export * from "./catalog-events.ts";
 export * from "./consumers.ts";
 export * from "./control-plane.ts";
 export * from "./intake.ts";

@@ -69,8 +69,6 @@ test("deploys, makes the queues it needs, follows changes, obeys keys and stops 
   assert.ok(existsSync(join(folder.path, ".millrace", "server.json")));
   await output.until("my-app  answers at http://localhost:8787");
   await output.until("watching for changes. Keys: o opens the console, r deploys again, q quits");
-  await output.until("my-app-events  created (my-app consumes it)");
-  await output.until("my-app-events-dlq  created (dead letter queue of my-app-events)");
   const view = (): NonNullable<(typeof started)[0]>["controlPlane"]["view"] => {
     assert.ok(started[0]);
     return started[0].controlPlane.view;
@@ -81,6 +79,7 @@ test("deploys, makes the queues it needs, follows changes, obeys keys and stops 
     .toSorted((a, b) => a.localeCompare(b));
   assert.deepEqual(bindings, ["plain_text GREETING", "queue EVENTS", "secret_text PASSWORD"]);
   assert.equal(view().all("consumer").length, 1);
+  assert.ok(view().queueByName("my-app-events") && view().queueByName("my-app-events-dlq"));
 
   await writeFile(join(folder.path, "src", "index.js"), source("two"));
   await output.until(

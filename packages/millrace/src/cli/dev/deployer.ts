@@ -45,7 +45,7 @@ export async function deploy(project: Project, context: DeployContext, file: str
   try {
     // Read again: it may be the configuration that changed.
     const config = await readProjectConfig(project.wrangler, project.path, environment, env);
-    await createNeededQueues(context.client, config, logger);
+    await createNeededQueues(context.client, config);
     const { exitCode, output } = await runDeploy(project, context);
     if (signal.aborted) return false;
     if (exitCode === 0) {
