@@ -5,6 +5,9 @@
 // not wait for the settlement of the batch before it, but no more batches than places wait to be settled.
 // Stopping: no new pulls, the open ones are given up; handlers run to their end and their batches are settled.
 
+// The declarations name AsyncDisposable, which the library of whoever compiles against them may not have.
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import { parseConsumeOptions } from "./consume-options.ts";
 import type { ConsumeOptions, ConsumeSettings } from "./consume-options.ts";
 import type { ConsumerEvent } from "./consumer-events.ts";
