@@ -45,6 +45,7 @@ All paths are below \`/client/v4\`. The server answers the same description as a
 - **Token**: \`Authorization: Bearer <token>\`, or \`X-Auth-Key\` beside \`X-Auth-Email\`. *Needs* names the scope; \`admin\` may do everything, \`workers:write\` also what \`queues:write\` may, and that also what \`queues:read\` may.
 - **Request bodies** are JSON in UTF-8, whatever the content type says.
 - **Answers** are JSON in an envelope: \`{"success", "errors": [{"code", "message"}], "messages", "result", "result_info"}\`. Below, *result* is what stands in \`result\`. [Errors](errors.md) have a 4xx or 5xx status and \`"success": false\`.
+- **Headers of its own**: \`Millrace-Wait-Seconds\`, 0 to 60, on pull: wait for a first message; \`Millrace-Message-Source\` on push and bulk push: where the message comes from.
 - **Lists** without \`page\` and \`per_page\` are whole; a page beyond the last is empty.
 
 In the shapes, \`?\` marks what may be absent and \`1..100\` is a whole number in that range.

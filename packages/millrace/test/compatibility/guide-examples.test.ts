@@ -1,4 +1,5 @@
-// The programs in docs/guides run: Workers load in the runtime, and the pull client takes messages from a server.
+// The programs in docs/guides/concepts.md run: Workers load in the runtime, and the pull client takes messages from a server. Headers that
+// the documentation names are ones that the server reads.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -8,24 +9,23 @@ import { accountId, adminToken, ApiHarness } from "../api/api-harness.ts";
 import { readRepositoryFile, repositoryFiles } from "../repository/repository-files.ts";
 import { HostHarness } from "../worker-host/host-harness.ts";
 
-const examples = repositoryFiles(/^docs\/guides\/.*\.md$/).flatMap((page) =>
-  Array.from(readRepositoryFile(page).matchAll(/^```js\n([^]*?)^```/gm), ([, source = ""]) => ({ page, source })),
-);
+const page = "docs/guides/concepts.md";
+const examples = Array.from(readRepositoryFile(page).matchAll(/^```js\n([^]*?)^```/gm), ([, source = ""]) => source);
 
-test("Workers in the guides load, and handle what they say", async () => {
-  const workers = examples.filter(({ source }) => source.includes("export default"));
+test("Workers in the guide load, and handle what they say", async () => {
+  const workers = examples.filter((source) => source.includes("export default"));
   assert.ok(workers.length > 0);
   await using harness = await HostHarness.open();
-  for (const { page, source } of workers) {
+  for (const source of workers) {
     const { handlers } = await harness.prepare({ source });
-    assert.ok(handlers.includes("fetch") || handlers.includes("queue"), `${page}: ${source}`);
+    assert.ok(handlers.includes("fetch") || handlers.includes("queue"), source);
   }
 });
 
-test("programs in the guides take messages from a server", async () => {
-  const programs = examples.filter(({ source }) => !source.includes("export default"));
+test("programs in the guide take messages from a server", async () => {
+  const programs = examples.filter((source) => !source.includes("export default"));
   assert.ok(programs.length > 0);
-  for (const { page, source } of programs) {
+  for (const source of programs) {
     await using harness = await ApiHarness.open();
     const path = await harness.queue("my-jobs");
     await harness.must("POST", `${path}/consumers`, { type: "http_pull" });
@@ -44,7 +44,19 @@ test("programs in the guides take messages from a server", async () => {
     let output = "";
     program.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
     const [exitCode] = (await once(program, "close")) as [number | null];
-    assert.equal(exitCode, 0, page);
+    assert.equal(exitCode, 0);
     assert.equal(output, '{"job":1}\nplain\n2 acknowledged {}\n');
   }
+});
+
+test("headers of Millrace's own that the documentation names are read by the server", () => {
+  const api = repositoryFiles(/^packages\/millrace\/src\/api\/.*\.ts$/).map((path) => readRepositoryFile(path));
+  const named = repositoryFiles(/^docs\/(?:guides|reference)\/.*\.md$/).flatMap((path) =>
+    Array.from(readRepositoryFile(path).matchAll(/\bmillrace-(?:\w+-)+\w+\b/gi), ([header]) => ({ path, header })),
+  );
+  assert.ok(named.length > 0);
+  assert.deepEqual(
+    named.filter(({ header }) => !api.some((source) => source.includes(`header("${header.toLowerCase()}")`))),
+    [],
+  );
 });
