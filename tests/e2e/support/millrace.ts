@@ -33,7 +33,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-export const token = "e2e-token-0123456789-0123456789-0123456789";
+const token = "e2e-token-0123456789-0123456789-0123456789";
 
 /** A folder of its own, gone at the end. */
 export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
@@ -180,11 +180,7 @@ export interface Envelope {
 }
 
 /** Runs a JavaScript program under this Node to its end. */
-export async function command(
-  args: readonly string[],
-  cwd: string,
-  env: Record<string, string>,
-): Promise<CommandResult> {
+export async function command(args: readonly string[], cwd: string, env: Record<string, string>): Promise<CommandResult> {
   const child = spawn(process.execPath, args, {
     cwd,
     env: { ...process.env, ...env },

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Recorder } from "./recorder.ts";
 import { Server, temporaryFolder } from "./millrace.ts";
 
-export const tutorialFolder = fileURLToPath(new URL("../tutorial", import.meta.url));
+const tutorialFolder = fileURLToPath(new URL("../tutorial", import.meta.url));
 
 export class Tutorial implements AsyncDisposable {
   server: Server;

@@ -47,9 +47,11 @@ function queueEvents({ was, is }: Change<QueueRecord>): CatalogEvent[] {
   return [{ event: "queue.updated", fields }];
 }
 
+function queueName(view: CatalogView, consumer: ConsumerRecord): string | undefined {
+  return view.get("queue", consumer.queue_id)?.name;
+}
+
 function consumerEvents({ was, is }: Change<ConsumerRecord>, before: CatalogView, after: CatalogView): CatalogEvent[] {
-  const queueName = (view: CatalogView, consumer: ConsumerRecord): string | undefined =>
-    view.get("queue", consumer.queue_id)?.name;
   if (is === undefined) {
     const queue = was === undefined ? undefined : queueName(after, was);
     return queue === undefined ? [] : [{ event: "consumer.removed", fields: { queue } }]; // deleted with its queue: told there

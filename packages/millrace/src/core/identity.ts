@@ -60,10 +60,3 @@ export function makeMessageId(sentAt: EpochMs, random: Uint8Array): MessageId {
 export function sentAtOf(id: MessageId): EpochMs {
   return epochMs(Number.parseInt(id.slice(0, 12), 16));
 }
-
-const messageIdPattern = /^[0-9a-f]{32}$/;
-
-/** Whether the text has the form of a message id. */
-export function isMessageId(text: string): text is MessageId {
-  return messageIdPattern.test(text);
-}

@@ -11,15 +11,10 @@ export type EpochMs = number & { readonly [unit]: "epoch-ms" };
 export const milliseconds = (n: number): Milliseconds => n as Milliseconds;
 export const seconds = (n: number): Milliseconds => (n * 1_000) as Milliseconds;
 export const minutes = (n: number): Milliseconds => seconds(n * 60);
-export const hours = (n: number): Milliseconds => minutes(n * 60);
-export const days = (n: number): Milliseconds => hours(n * 24);
 export const epochMs = (n: number): EpochMs => n as EpochMs;
 
 /** The point in time a span after another one. */
 export const after = (at: EpochMs, span: Milliseconds): EpochMs => (at + span) as EpochMs;
-
-/** The span from one point in time to a later one; negative when `to` lies before `from`. */
-export const between = (from: EpochMs, to: EpochMs): Milliseconds => (to - from) as Milliseconds;
 
 /** The earlier of the points that are given; `undefined` when none is. */
 export function earliest(...points: readonly (EpochMs | undefined)[]): EpochMs | undefined {

@@ -77,7 +77,7 @@ export class ScriptedTarget implements PushTarget {
   }
 }
 
-export const worker = "my-app" as WorkerName;
+const worker = "my-app" as WorkerName;
 
 export interface LoggedEvent {
   readonly level: keyof Logger;
@@ -113,7 +113,7 @@ export class BrokerHarness implements AsyncDisposable {
       engine,
       clock: time,
       random: countingRandom(),
-            catalog: () => controlPlane.view,
+      catalog: () => controlPlane.view,
     });
   }
 
