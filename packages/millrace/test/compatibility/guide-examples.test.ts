@@ -27,9 +27,9 @@ test("programs in the guide take messages from a server", async () => {
   assert.ok(programs.length > 0);
   for (const source of programs) {
     await using harness = await ApiHarness.open();
-    const path = await harness.queue("my-jobs");
+    const path = await harness.queue("orders");
     await harness.must("POST", `${path}/consumers`, { type: "http_pull" });
-    await harness.must("POST", `${path}/messages`, { body: { job: 1 } });
+    await harness.must("POST", `${path}/messages`, { body: { item: "tea" } });
     await harness.must("POST", `${path}/messages`, { body: "plain", content_type: "text" });
     const origin = await harness.api.listen({ host: "127.0.0.1", port: 0 });
     const program = spawn(process.execPath, ["--input-type=module", "--eval", source], {
@@ -45,7 +45,7 @@ test("programs in the guide take messages from a server", async () => {
     program.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
     const [exitCode] = (await once(program, "close")) as [number | null];
     assert.equal(exitCode, 0);
-    assert.equal(output, '{"job":1}\nplain\n2 acknowledged {}\n');
+    assert.equal(output, '{"item":"tea"}\nplain\n2 acknowledged {}\n');
   }
 });
 
