@@ -27,8 +27,10 @@ export type WindowDecision =
 export function decideWindow(readiness: Readiness, window: BatchWindow, now: EpochMs): WindowDecision {
   if (readiness.ready >= window.size) return { kind: "deliver" };
   if (readiness.ready > 0) {
-    const closesAt = after(readiness.readySince ?? now, window.timeout);
-    if (closesAt <= now) return { kind: "deliver" };
+    const since = readiness.readySince ?? now;
+    const closesAt = after(since, window.timeout);
+    // Ready since a time to come: the clock was set back, and the wait would be that much longer.
+    if (closesAt <= now || since > now) return { kind: "deliver" };
     // A delayed message that becomes due earlier may fill the batch.
     return { kind: "wait", at: earliest(closesAt, readiness.nextDueAt) };
   }
