@@ -22,6 +22,7 @@ import { Purges } from "./purges.ts";
 import type { PushTarget } from "./push-target.ts";
 import { RetentionSweeper } from "./retention-sweeper.ts";
 import { Settler } from "./settler.ts";
+import { SurveyPoll } from "./survey-poll.ts";
 
 export interface BrokerDependencies {
   readonly engine: StorageEngine;
@@ -49,10 +50,11 @@ export class Broker {
   readonly #settler: Settler;
   readonly #leaseExpiry: LeaseExpiry;
   readonly #retention: RetentionSweeper;
+  readonly #surveyPoll: SurveyPoll;
   /** By queue: a queue has one push consumer today, and what is stored does not assume it. */
   readonly #consumers = new Map<QueueId, RunningConsumer>();
   /** Loops whose consumer is gone, still finishing what they deliver. */
-  readonly #retiring = new Set<Promise<void>>();
+  readonly #retiring = new Set<ConsumerLoop>();
   readonly #unsubscribe: (() => void)[] = [];
   #queues = new Map<QueueId, QueueRecord>();
   #stopping: Promise<void> | undefined;
@@ -67,6 +69,8 @@ export class Broker {
     const settler = this.#settler;
     this.#leaseExpiry = new LeaseExpiry({ engine, controlPlane, settler, alarms, clock, logger });
     this.#retention = new RetentionSweeper({ engine, controlPlane, alarms, clock, logger });
+    const onReading = (queue: QueueId, readiness: Readiness): void => this.#wake(queue, readiness);
+    this.#surveyPoll = new SurveyPoll({ engine, controlPlane, alarms, clock, logger, onReading });
     this.purges = new Purges({ engine, controlPlane, clock, logger });
     this.pulls = new PullConsumers({
       engine,
@@ -105,6 +109,7 @@ export class Broker {
       broker.#retention.sweepSoon(queue);
     }
     broker.#follow(controlPlane.view);
+    broker.#surveyPoll.start();
     return broker;
   }
 
@@ -132,9 +137,10 @@ export class Broker {
   async #stop(giveUp: AbortSignal | undefined): Promise<void> {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.pulls.stop();
+    const loops = [...[...this.#consumers.values()].map(({ loop }) => loop), ...this.#retiring];
     await Promise.all([
-      ...[...this.#consumers.values()].map(async ({ loop }) => await loop.stop(giveUp)),
-      ...this.#retiring,
+      ...loops.map(async (loop) => await loop.stop(giveUp)),
+      this.#surveyPoll.stop(),
       this.purges.stop(),
       this.#retention.stop(),
       this.#leaseExpiry.stop(),
@@ -210,7 +216,7 @@ export class Broker {
   }
 
   #retire(loop: ConsumerLoop): void {
-    const done = loop.stop().finally(() => this.#retiring.delete(done));
-    this.#retiring.add(done);
+    this.#retiring.add(loop);
+    void loop.stop().finally(() => this.#retiring.delete(loop));
   }
 }

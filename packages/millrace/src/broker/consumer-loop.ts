@@ -61,7 +61,7 @@ const unknownReadiness: Readiness = {
 const visibility = milliseconds(limits.consumer.wallTimeMs + 120_000);
 const firstBackoffMs = 50;
 const lastBackoffMs = 5_000;
-/** How often a place that other servers hold is asked for again. */
+/** How often a place that other servers hold is asked for again, and one that could not be freed is freed again. */
 const slotPollMs = 500;
 
 /** Why the loop does not move; for `explain` and the console. */
@@ -87,6 +87,8 @@ export class ConsumerLoop {
   #failures = 0;
   #stopped = false;
   #askAgain = false;
+  /** Numbers the places that could not be freed at once. */
+  #slotsToFree = 0;
   /** The newest failure of the handler, until it succeeds again. */
   #lastFailure: { readonly at: EpochMs; readonly detail: string } | undefined;
 
@@ -228,7 +230,7 @@ export class ConsumerLoop {
       logger.warn("lease.failed", { queue: queue.name, error: String(error), retry_in_ms: waitMs });
       this.#backOff(String(error), waitMs);
     } finally {
-      await slot?.release();
+      await this.#free(slot);
       this.#leasing = undefined;
       if (this.#askAgain) this.#readiness = unknownReadiness;
       this.#askAgain = false;
@@ -248,12 +250,26 @@ export class ConsumerLoop {
           error: String(error),
         });
       })
-      .then(async () => await slot.release())
+      .then(async () => await this.#free(slot))
       .finally(() => {
         this.#deliveries.delete(controller);
         this.#advance();
       });
     this.#deliveries.set(controller, delivery);
+  }
+
+  /** Never rejects: a place that cannot be freed now is freed later, and lapses by itself if that fails too. */
+  async #free(slot: Slot | undefined): Promise<void> {
+    const { alarms, clock, logger } = this.#dependencies;
+    try {
+      await slot?.release();
+    } catch (error) {
+      const fields = { queue: this.#queue.name, error: String(error), retry_in_ms: slotPollMs };
+      logger.warn("slot.release_failed", fields);
+      this.#slotsToFree += 1;
+      const key = `${this.#alarmKey}:slot:${this.#slotsToFree}`;
+      alarms.set(key, after(clock.now(), milliseconds(slotPollMs)), () => void this.#free(slot));
+    }
   }
 
   async #deliver(batch: BatchId, leased: LeasedBatch, signal: AbortSignal): Promise<void> {
@@ -265,6 +281,8 @@ export class ConsumerLoop {
     logger.info("batch.delivered", {
       queue: queue.name,
       worker: consumer.script,
+      batch,
+      first_message_id: messages[0]?.id,
       count: messages.length,
       ...attemptRange(messages),
     });
@@ -287,7 +305,7 @@ export class ConsumerLoop {
     this.#readiness = receipt.readiness;
     observe(queue, receipt.readiness);
     this.#learn(outcome, result, receipt.readiness);
-    this.#report(consumer, messages, decisions, outcome, clock.now() - startedAt);
+    this.#report(consumer, batch, messages, decisions, outcome, clock.now() - startedAt);
   }
 
   /** Adjusts concurrency and backoff after a delivery. */
@@ -311,6 +329,7 @@ export class ConsumerLoop {
 
   #report(
     consumer: WorkerConsumerRecord,
+    batch: BatchId,
     messages: readonly LeasedMessage[],
     decisions: readonly Decision[],
     outcome: DeliveryOutcome,
@@ -325,6 +344,7 @@ export class ConsumerLoop {
     const fields = {
       queue,
       worker: consumer.script,
+      batch,
       outcome: result?.outcome ?? outcome.kind,
       acked: count("ack"),
       retried: count("retry"),

@@ -25,24 +25,33 @@ export class ControlPlane implements Disposable {
   readonly #random: Random;
   readonly #listeners = new Set<(view: CatalogView) => void>();
   readonly #unsubscribe: () => void;
-  #view: CatalogView;
+  #view = CatalogView.of({ revision: 0, records: [] });
+  /** Something may have changed that `#view` does not show: a load or a commit failed. */
+  #isBehind = false;
   /** Mutations of this server run one after the other; conflicts can then only come from other servers. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  private constructor(store: CatalogStore, clock: Clock, random: Random, view: CatalogView) {
+  private constructor(store: CatalogStore, clock: Clock, random: Random) {
     this.#store = store;
     this.#clock = clock;
     this.#random = random;
-    this.#view = view;
     this.#unsubscribe = store.onChange((revision) => {
-      // A failed refresh is made up for by the next change or conflict: the stored revision decides, not this copy.
+      // A failed refresh is made up for by `catchUp`, or by the next change: the stored revision decides, not this copy.
       if (revision > this.#view.revision)
         void this.#exclusively(async () => await this.#refresh()).catch(() => undefined);
     });
   }
 
+  /** Listens before it loads, so that a change between the two is not missed. */
   static async open(store: CatalogStore, clock: Clock, random: Random): Promise<ControlPlane> {
-    return new ControlPlane(store, clock, random, CatalogView.of(await store.load()));
+    const controlPlane = new ControlPlane(store, clock, random);
+    try {
+      await controlPlane.#exclusively(async () => await controlPlane.#refresh());
+    } catch (error) {
+      controlPlane[Symbol.dispose]();
+      throw error;
+    }
+    return controlPlane;
   }
 
   /** The newest snapshot this server knows. */
@@ -73,6 +82,7 @@ export class ControlPlane implements Disposable {
           this.#show(view.with(decision.operations, revision));
           return decision.result;
         } catch (error) {
+          this.#isBehind = true;
           if (!isMillraceError(error, "CATALOG_CONFLICT")) throw error;
           if (conflicts >= maxConflicts)
             throw new MillraceError("CATALOG_CONFLICT", "The settings kept changing", { cause: error });
@@ -80,6 +90,11 @@ export class ControlPlane implements Disposable {
         }
       }
     });
+  }
+
+  /** Loads the catalog if a change may have been missed; costs nothing otherwise. Called at intervals. Throws what the store throws. */
+  async catchUp(): Promise<void> {
+    if (this.#isBehind) await this.#exclusively(async () => await this.#refresh());
   }
 
   /** Calls back after every change, with the new snapshot. Returns the way to stop listening. */
@@ -100,7 +115,10 @@ export class ControlPlane implements Disposable {
   }
 
   async #refresh(): Promise<void> {
-    this.#show(CatalogView.of(await this.#store.load()));
+    this.#isBehind = true;
+    const view = CatalogView.of(await this.#store.load());
+    this.#isBehind = false;
+    this.#show(view);
   }
 
   #show(view: CatalogView): void {

@@ -1,4 +1,6 @@
-// Takes back leases that nobody settled in time: a delivery that failed, so it may end in the dead letter queue.
+// Takes back leases that nobody settled in time. Of a pull, it is a delivery that failed, so it may end in the dead letter queue.
+// A push is always settled by its server, and its lease outlives the longest handler: one that ends belongs to a server that is
+// gone, or that never learned it had it. Whether the consumer got the batch is not known, so it costs no attempt.
 
 import { leaseExpired, milliseconds, settle } from "../core/index.ts";
 import type { Clock, Logger, QueueId, Readiness, RetryPolicy, StorageEngine } from "../core/index.ts";
@@ -63,7 +65,10 @@ export class LeaseExpiry {
       const receipt = await settler.settle(queue, consumer, (policy) => ({
         each: ended.map(({ lease, attempts }) => ({
           lease,
-          decision: settle(attempts, leaseExpired, policy ?? unlimited, clock.now()),
+          decision:
+            consumer?.type === "worker"
+              ? { kind: "release" }
+              : settle(attempts, leaseExpired, policy ?? unlimited, clock.now()),
         })),
         whole: [],
       }));
