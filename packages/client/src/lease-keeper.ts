@@ -49,7 +49,8 @@ export class LeaseKeeper {
     });
     try {
       const result = await parts.address.use(
-        async (id) => await parts.connection.request({ method: "POST", path: `/millrace/queues/${id}/leases`, body }),
+        async (id) =>
+          await parts.connection.request({ method: "POST", path: `/millrace/queues/${id}/messages/extend`, body }),
       );
       const warnings = readWarnings(result);
       if (warnings.size > 0 && !hasEnded()) onLost(warnings); // settled meanwhile: nothing is lost

@@ -69,7 +69,7 @@ export class Puller {
           method: "POST",
           path: `/queues/${id}/messages/pull`,
           body: this.#body,
-          headers: { "millrace-wait-ms": String(waitMs) },
+          headers: { "millrace-wait-seconds": String(Math.ceil(waitMs / 1_000)) },
           waitMs,
           signal: stopping,
         }),

@@ -191,7 +191,7 @@ test("pulls ask to be held until a message comes, with the batch size and visibi
     () => undefined,
     async ({ server }) => {
       await server.requests.until(() => pulls(server).length === 1, "a pull");
-      assert.equal(pulls(server)[0]?.headers["millrace-wait-ms"], "20000");
+      assert.equal(pulls(server)[0]?.headers["millrace-wait-seconds"], "20");
       assert.deepEqual(pulls(server)[0]?.body, { batch_size: 25, visibility_timeout_ms: 60_000 });
       server.offer(pulled("1"));
       await server.settled.atLeast(1, "settled messages");
@@ -239,7 +239,7 @@ test("an idle consumer has one pull open, whatever its concurrency", async () =>
       server.offer(...Array.from({ length: 30 }, (_, index) => pulled(String(index))));
       await server.settled.atLeast(30, "settled messages");
       const held = (): number =>
-        pulls(server).filter(({ gone, headers }) => !gone.aborted && headers["millrace-wait-ms"] === "30000").length;
+        pulls(server).filter(({ gone, headers }) => !gone.aborted && headers["millrace-wait-seconds"] === "30").length;
       await server.requests.until(() => held() > 0, "a held pull");
       assert.equal(held(), 1); // the others were answered at once
     },

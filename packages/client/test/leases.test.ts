@@ -57,9 +57,9 @@ test("three times in each visibility timeout, until the handler ends", async () 
         time.fire(2_000);
         await time.asked.until(() => timers(time) === round + 1, "the next timer");
       }
-      const requests = server.to("/leases");
+      const requests = server.to("/messages/extend");
       assert.equal(requests.length, 3);
-      assert.equal(requests[0]?.path, `/millrace/queues/${queueId}/leases`);
+      assert.equal(requests[0]?.path, `/millrace/queues/${queueId}/messages/extend`);
       assert.deepEqual(requests[0].body, {
         leases: [{ lease_id: "lease-1" }, { lease_id: "lease-2" }],
         visibility_timeout_ms: 6_000,
@@ -97,7 +97,7 @@ test("a server without the endpoint is asked once, and told of", async () => {
       release();
       await server.settled.atLeast(2, "settled messages");
       assert.equal(timers(time), 1);
-      assert.equal(server.to("/leases").length, 1);
+      assert.equal(server.to("/messages/extend").length, 1);
     },
   );
 });

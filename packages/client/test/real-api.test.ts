@@ -242,7 +242,7 @@ test("the server holds a pull until a message comes", async (t: TestContext) => 
   const held = api.server.inject({
     method: "POST",
     url: `/client/v4/accounts/${accountId}${path}/messages/pull`,
-    headers: { authorization: `Bearer ${adminToken}`, "millrace-wait-ms": "20000" },
+    headers: { authorization: `Bearer ${adminToken}`, "millrace-wait-seconds": "20" },
     payload: "{}",
   });
   let isAnswered = false;
@@ -252,7 +252,7 @@ test("the server holds a pull until a message comes", async (t: TestContext) => 
   });
   await time.settle();
   if (isAnswered) {
-    t.skip("this server does not know the header Millrace-Wait-Ms");
+    t.skip("this server does not know the header Millrace-Wait-Seconds");
     return;
   }
   await time.advance(20_000);

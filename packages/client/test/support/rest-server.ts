@@ -163,7 +163,7 @@ export class RestServer implements AsyncDisposable {
   }
 
   async #pull({ headers, gone }: SeenRequest, batchSize: number): Promise<Reply> {
-    if (this.canHold && Number(headers["millrace-wait-ms"]) > 0) {
+    if (this.canHold && Number(headers["millrace-wait-seconds"]) > 0) {
       while (this.backlog.length === 0 && !gone.aborted) {
         await new Promise<void>((resolve) => {
           const wake = (): void => {

@@ -33,6 +33,9 @@ export interface Api extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** How long requests may go on once the API closes. */
+const closeGraceMs = 5_000;
+
 export function createApi(dependencies: ApiDependencies): Api {
   const stopping = new AbortController();
   const tails = new Tails(dependencies);
@@ -56,7 +59,10 @@ export function createApi(dependencies: ApiDependencies): Api {
   const close = async (): Promise<void> => {
     stopping.abort();
     tails[Symbol.dispose]();
+    // Connections on which nothing was ever asked count as busy for Node, so what is left after the grace is cut off.
+    const timer = setTimeout(() => server.server.closeAllConnections(), closeGraceMs);
     await server.close();
+    clearTimeout(timer);
   };
   return { server, listen: async (options) => await server.listen(options), close, [Symbol.asyncDispose]: close };
 }

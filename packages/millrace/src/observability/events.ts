@@ -81,7 +81,10 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("queue"),
     text: (f) => `accepted ${f.count("count", "message")}${f.took()}`,
   }),
-  /** queue, worker, count, attempts_min?, attempts_max?: handed to the handler; attempts as the handler sees them. */
+  /**
+   * queue, worker, count, batch?, first_message_id?, attempts_min?, attempts_max?: handed to the handler; attempts as the
+   * handler sees them. The event that ends the delivery names the same batch.
+   */
   "batch.delivered": event({
     level: "debug",
     story: true,
@@ -89,7 +92,7 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     text: (f) => `batch of ${f.text("count")}${attemptRange(f)}`,
   }),
   /**
-   * queue, worker, outcome, acked, retried, deadLettered, dropped, ms: the handler came to a good end and everything is
+   * queue, worker, batch?, outcome, acked, retried, deadLettered, dropped, ms: the handler came to a good end and everything is
    * settled. Where something is retried: retry_in_ms? (the soonest), next_attempt?, max_attempts?
    */
   "batch.completed": event({
@@ -160,6 +163,56 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("queue"),
     text: (f) =>
       `what became of ${f.count("count", "message")} cannot be stored, they will be delivered again: ${f.text("error")}`,
+  }),
+  /** queue, error */
+  "lease.expiry_failed": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `cannot take back leases that have ended: ${f.text("error")}. It is tried again`,
+  }),
+  /** queue, tries, error */
+  "settle.retried": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `cannot store what became of a batch: ${f.text("error")}. It is tried again`,
+  }),
+  /** queue, error, retry_in_ms */
+  "slot.release_failed": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `cannot free a delivery's place: ${f.text("error")}. Next try in ${span(f.number("retry_in_ms"))}`,
+  }),
+  /** queue, error */
+  "purge.failed": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `purge ended early: ${f.text("error")}`,
+  }),
+  /** queue, error */
+  "retention.sweep_failed": event({
+    level: "warn",
+    subject: field("queue"),
+    text: (f) => `cannot delete messages past their retention: ${f.text("error")}. It is tried again`,
+  }),
+  /** error */
+  "survey.failed": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `cannot look over the queues: ${f.text("error")}. It is tried again`,
+  }),
+  /** code, error: the store gave up; what was not answered may or may not be stored. */
+  "storage.failed": event({ level: "error", subject: server, text: (f) => `the store failed: ${f.text("error")}` }),
+  /** error: a defect met while a Worker sent. */
+  "binding.failed": event({
+    level: "error",
+    subject: server,
+    text: (f) => `a send from a Worker failed by a defect of Millrace: ${f.text("error")}`,
+  }),
+  /** pid: a process of a server that was killed, ended now. */
+  "worker.leftover": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `ending process ${f.text("pid")}, left over from a server that was killed`,
   }),
 
   // ── queues and consumers ────────────────────────────────────────────────────────────────────────────────────────────
