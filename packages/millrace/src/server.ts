@@ -89,6 +89,7 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
       logger,
       accountId,
       version,
+      requestLimit: settings.apiRateLimit ?? undefined,
       authenticate: tokenAuthenticator({ adminToken: apiToken, catalog, clock }),
     }),
   );

@@ -25,6 +25,16 @@ export function wholeNumber(min: number, max: number): Rule<number> {
   };
 }
 
+/** A limit that may be switched off; `null`: off. */
+export function wholeNumberOrOff(min: number, max: number): Rule<number | null> {
+  const number = wholeNumber(min, max);
+  return (text) => {
+    if (text.toLowerCase() === "off") return value(null);
+    const result = number(text);
+    return result.kind === "value" ? result : { kind: "broken", expected: `${result.expected}, or off` };
+  };
+}
+
 export function oneOf<const T extends string>(...known: readonly T[]): Rule<T> {
   return (text) => {
     const found = known.find((word) => word === text);

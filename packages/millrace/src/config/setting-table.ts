@@ -2,7 +2,16 @@
 
 import { parseWorkerName } from "../contract/index.ts";
 import type { WorkerName } from "../core/index.ts";
-import { accountId, bearerToken, bindAddress, nonEmpty, oneOf, wholeNumber, yesOrNo } from "./setting-rules.ts";
+import {
+  accountId,
+  bearerToken,
+  bindAddress,
+  nonEmpty,
+  oneOf,
+  wholeNumber,
+  wholeNumberOrOff,
+  yesOrNo,
+} from "./setting-rules.ts";
 import type { Rule } from "./setting-rules.ts";
 
 export interface SettingDefinition<T> {
@@ -94,6 +103,13 @@ export const settingTable = {
     rule: oneOf("debug", "info", "warn", "error"),
     defaultText: "info",
     summary: "debug, info, warn or error: the least that is written",
+  }),
+  apiRateLimit: define({
+    flag: "--api-rate-limit <number>",
+    variable: "MILLRACE_API_RATE_LIMIT",
+    rule: wholeNumberOrOff(1, 1_000_000_000),
+    defaultText: "off",
+    summary: "API requests a token may make in 5 minutes, or off; messages are not counted (Cloudflare: 1200)",
   }),
   apiToken: define({
     flag: undefined,

@@ -22,6 +22,8 @@ export interface ServerSettings {
   readonly databaseUrl: string | undefined;
   readonly logFormat: SettingValue<"logFormat">;
   readonly logLevel: SettingValue<"logLevel">;
+  /** API requests a token may make in five minutes; `null`: as many as it likes. */
+  readonly apiRateLimit: number | null;
   /** `undefined`: the data folder's own. */
   readonly apiToken: string | undefined;
   /** `undefined`: the data folder's own. */
@@ -84,6 +86,7 @@ export function parseSettings(input: SettingsInput): SettingsResult {
     databaseUrl: read("databaseUrl"),
     logFormat: read("logFormat") ?? (input.isTerminal ? "pretty" : "json"),
     logLevel: read("logLevel") ?? "info",
+    apiRateLimit: read("apiRateLimit") ?? null,
     apiToken: read("apiToken"),
     accountId: read("accountId"),
   };

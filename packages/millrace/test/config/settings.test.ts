@@ -37,6 +37,7 @@ describe("settings", () => {
       databaseUrl: undefined,
       logFormat: "json",
       logLevel: "info",
+      apiRateLimit: null,
       apiToken: undefined,
       accountId: undefined,
     });
@@ -60,6 +61,8 @@ describe("settings", () => {
     ["defaultWorker", "my-app", "my-app"],
     ["logFormat", "pretty", "pretty"],
     ["logLevel", "debug", "debug"],
+    ["apiRateLimit", "1200", 1_200],
+    ["apiRateLimit", "off", null],
     ["apiToken", "secret", "secret"],
     ["accountId", "0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"],
   ];
@@ -83,6 +86,7 @@ describe("settings", () => {
     ["databaseUrl", "mysql://x", /expected a URL that begins with postgres:/],
     ["logFormat", "jsno", /expected pretty or json, got "jsno"\. Did you mean json\?/],
     ["logLevel", "verbose", /expected debug, info, warn or error/],
+    ["apiRateLimit", "0", /a whole number from 1 to \d+, or off, got "0"/],
     ["insecure", "maybe", /expected true or false/],
     ["accountId", "0123", /32 lower-case hex digits/],
   ];
