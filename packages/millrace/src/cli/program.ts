@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 import type { CommandContext } from "./command-context.ts";
+import { addAudit } from "./commands/audit.ts";
 import { addDev } from "./commands/dev.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addQueues } from "./commands/queues.ts";
@@ -45,6 +46,7 @@ Examples:
   addQueues(program, context);
   addWorkers(program, context);
   addTokens(program, context);
+  addAudit(program, context);
   addDoctor(program, context);
   return program;
 }

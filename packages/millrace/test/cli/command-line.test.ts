@@ -42,7 +42,7 @@ describe("help", () => {
   test("without a command, help is shown and nothing failed", async () => {
     const { exitCode, stdout } = await cli([], { cwd });
     assert.equal(exitCode, 0);
-    for (const name of ["serve", "dev", "wrangler", "queues", "workers", "tokens", "doctor"]) {
+    for (const name of ["serve", "dev", "wrangler", "queues", "workers", "tokens", "audit", "doctor"]) {
       assert.match(stdout, new RegExp(String.raw`^ {2}${name} `, "m"));
     }
   });

@@ -1,4 +1,4 @@
-// `millrace queues …` and `tokens …` against the real REST API.
+// `millrace queues …`, `tokens …` and `audit` against the real REST API.
 import assert from "node:assert/strict";
 import { tmpdir } from "node:os";
 import { after, before, describe, test } from "node:test";
@@ -182,5 +182,25 @@ describe("tokens", () => {
     assert.equal(revoked.exitCode, 1);
     assert.match(revoked.stderr, /\[code: 10000\]/);
     assert.equal((await millrace(["tokens", "revoke", "ci"])).exitCode, 1);
+  });
+});
+
+describe("audit", () => {
+  test("says who changed what, newest first, and goes on from any entry", async () => {
+    await must("queues", "create", "audited");
+    await must("queues", "update", "audited", "--delivery-delay", "5");
+    await must("tokens", "create", "auditor", "--scope", "queues:read");
+    const shown = await must("audit", "--limit", "3");
+    assert.match(shown, /^NUMBER +WHEN +WHO +WHAT +ON +DETAILS$/m);
+    const [token, update, create] = shown.split("\n").slice(1);
+    assert.match(token ?? "", / administrator +CreateToken +auditor +scopes queues:read$/);
+    assert.match(update ?? "", / administrator +UpdateQueue +audited +delivery_delay_s 0 → 5$/);
+    assert.match(create ?? "", / administrator +CreateQueue +audited$/);
+    const before = /--before (\d+)/.exec(shown)?.[1] ?? "";
+    const older = await mustJson<{ number: number; action: string; when: string }[]>("audit", "--before", before);
+    assert.ok(older.length > 3 && older.every(({ number }) => number < Number(before)));
+    assert.match(older.at(-1)?.when ?? "", /^\d{4}-\d\d-\d\dT/);
+    assert.equal(await must("audit", "--before", "1"), "Nothing is older.\n");
+    assert.equal((await millrace(["audit", "--limit", "1001"])).exitCode, 2);
   });
 });
