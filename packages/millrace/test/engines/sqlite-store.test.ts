@@ -5,15 +5,16 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { epochMs, makeMessageId, milliseconds } from "../../src/core/index.ts";
-import type { CatalogOperation, Holder, QueueId } from "../../src/core/index.ts";
+import type { CatalogOperation, Holder, LeasedMessage, QueueId } from "../../src/core/index.ts";
 import { databasePath, openDatabase } from "../../src/engines/sqlite/database.ts";
-import { leaseId } from "../../src/engines/sqlite/lease-id.ts";
+import { readLeasedFrame } from "../../src/engines/sqlite/leased-frame.ts";
 import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
+import { done } from "../../src/engines/sqlite/protocol.ts";
 import type { Answer, Request, Results } from "../../src/engines/sqlite/protocol.ts";
 import { recordLength, writeRecord } from "../../src/engines/sqlite/record.ts";
 import { Store } from "../../src/engines/sqlite/store.ts";
 import type { WaitingRequest } from "../../src/engines/sqlite/store.ts";
-import { at, first } from "./harness.ts";
+import { first } from "./harness.ts";
 import { temporaryFolder } from "./sqlite-harness.ts";
 
 const now = epochMs(1_800_000_000_000);
@@ -27,6 +28,7 @@ class StoreHarness implements AsyncDisposable {
   readonly folder: string;
   database: ReturnType<typeof openDatabase>;
   store: Store;
+  #bytes = Buffer.alloc(0);
   #isClosed = false;
 
   private constructor(folder: string) {
@@ -48,7 +50,15 @@ class StoreHarness implements AsyncDisposable {
   }
 
   run(...requests: readonly WaitingRequest[]): readonly Answer[] {
-    return this.store.run(requests).answers;
+    const { answers, bytes } = this.store.run(requests);
+    this.#bytes = Buffer.from(bytes.join() ?? []);
+    return answers;
+  }
+
+  /** What a lease of the last run answered. */
+  leased(answer: Answer | undefined): readonly LeasedMessage[] {
+    const frame = resultOf("lease", answer);
+    return frame === undefined ? [] : readLeasedFrame(this.#bytes, frame);
   }
 
   commit(expectedRevision: number, ...operations: readonly Exclude<CatalogOperation, { kind: "put" }>[]): void {
@@ -58,7 +68,7 @@ class StoreHarness implements AsyncDisposable {
   }
 
   send(count: number, to = queue, size = 10): void {
-    assert.deepEqual(this.run(sending(to, count, size)), [{ result: undefined }]);
+    assert.deepEqual(this.run(sending(to, count, size)), [done]);
   }
 
   count(sql: string): number {
@@ -89,20 +99,18 @@ function sending(to: QueueId, count: number, size: number, delayMs = 0): Waiting
     const random = new Uint8Array(10);
     new DataView(random.buffer).setUint32(6, (ids += 1));
     const body = new Uint8Array(size).fill(ids);
-    return { id: makeMessageId(now, random), sentAt: now, contentType: "bytes", body, visibleAt: undefined } as const;
+    const message = {
+      id: makeMessageId(now, random),
+      sentAt: now,
+      contentType: "bytes",
+      body,
+      visibleAt: undefined,
+    } as const;
+    const record = Buffer.alloc(recordLength(message));
+    writeRecord(record, 0, message, now);
+    return { record, visibleAt: epochMs(delayMs === 0 ? 0 : now + delayMs) };
   });
-  const bytes = Buffer.alloc(messages.reduce((sum, message) => sum + 4 + recordLength(message), 0));
-  let end = 0;
-  for (const message of messages) {
-    const start = end + 4;
-    end = writeRecord(bytes, start, message, now);
-    bytes.writeUInt32LE(end - start, start - 4);
-  }
-  const visibleAt = delayMs === 0 ? undefined : messages.map(() => now + delayMs);
-  return {
-    request: { op: "send", queue: to, now, resend: false, records: { from: 0, to: end }, visibleAt },
-    bytes,
-  };
+  return ask({ op: "send", queue: to, now, resend: false, messages });
 }
 
 function leasing(max: number): WaitingRequest {
@@ -111,21 +119,20 @@ function leasing(max: number): WaitingRequest {
 }
 
 function resultOf<O extends keyof Results>(_operation: O, answer: Answer | undefined): Results[O] {
-  assert.ok(answer !== undefined && "result" in answer, JSON.stringify(answer));
+  assert.ok(answer !== undefined && answer !== done && "result" in answer, JSON.stringify(answer));
   return answer.result as Results[O];
 }
 
 function codeOf(answer: Answer | undefined): string | undefined {
-  return answer !== undefined && "failure" in answer ? answer.failure.code : undefined;
+  return answer !== undefined && answer !== done && "failure" in answer ? answer.failure.code : undefined;
 }
 
 test("a full disk refuses the send that does not fit, and settles, leases and sends what does", async () => {
   await using harness = await StoreHarness.open();
   harness.send(3);
-  const leased = resultOf("lease", harness.run(leasing(1))[0]);
+  const { lease } = first(harness.leased(harness.run(leasing(1))[0]));
   const pages = harness.count("PRAGMA page_count");
   harness.database.exec(`PRAGMA max_page_count = ${pages + 3}`);
-  const lease = leaseId(leased.batch ?? 0, first(leased.messages).position);
   const answers = harness.run(
     sending(queue, 1, 10),
     sending(other, 1, 120_000),
@@ -135,7 +142,7 @@ test("a full disk refuses the send that does not fit, and settles, leases and se
   );
   assert.deepEqual(answers.map(codeOf), [undefined, "STORAGE_FULL", undefined, undefined, undefined]);
   assert.equal(resultOf("settle", answers[2]).done, 1);
-  assert.equal(resultOf("lease", answers[3]).messages.length, 1);
+  assert.equal(harness.leased(answers[3]).length, 1);
   assert.equal(resultOf("metrics", answers[4]).backlog.count, 3);
   assert.equal(harness.backlog(other), 0);
 
@@ -148,23 +155,15 @@ test("a full disk refuses the send that does not fit, and settles, leases and se
 test("a failure in the middle of a group leaves answers and their bodies with the right requests", async () => {
   await using harness = await StoreHarness.open();
   harness.send(4);
-  const [before, broken, after] = harness.run(
-    leasing(1),
-    // A record that ends behind the buffer: nobody sends that, so it stands for a defect.
-    {
-      request: { ...(sending(queue, 1, 10).request as Extract<Request, { op: "send" }>), records: { from: 0, to: 9 } },
-      bytes: Buffer.alloc(2),
-    },
-    leasing(2),
-  );
+  // Nobody sends a message without a record, so it stands for a defect.
+  const messages = [{ record: null as never, visibleAt: epochMs(0) }];
+  const defect = ask({ op: "send", queue, now, resend: false, messages });
+  const [before, broken, after] = harness.run(leasing(1), defect, leasing(2));
   assert.equal(codeOf(broken), "INTERNAL");
-  const records = [...resultOf("lease", before).messages, ...resultOf("lease", after).messages].map(
-    ({ record }) => record,
-  );
-  assert.equal(records.length, 3);
+  const leased = [...harness.leased(before), ...harness.leased(after)];
   assert.deepEqual(
-    records.map(({ from }) => from),
-    [0, at(records, 0).to, at(records, 1).to],
+    leased.map(({ body }) => body[0]),
+    Array.from({ length: 3 }, (_, index) => (ids - 3 + index) % 256),
   );
   assert.equal(harness.backlog(), 4);
 });
@@ -174,7 +173,7 @@ test("rows of acknowledged messages are deleted, and their pages used again", as
   const cycle = (): void => {
     harness.send(500, queue, 200);
     for (let batch = 0; batch < 5; batch += 1) {
-      const { batch: number } = resultOf("lease", harness.run(leasing(100))[0]);
+      const number = resultOf("lease", harness.run(leasing(100))[0])?.batch;
       const whole = [{ batch: (number ?? 0).toString(36) as never, decision: { kind: "ack" } as const }];
       harness.run(ask({ op: "settle", queue, now, each: [], whole }));
     }

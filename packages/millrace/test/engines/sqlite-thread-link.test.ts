@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isMillraceError, makeMessageId } from "../../src/core/index.ts";
 import type { Logger, MessageId } from "../../src/core/index.ts";
-import type { Request } from "../../src/engines/sqlite/protocol.ts";
 import { ThreadLink } from "../../src/engines/sqlite/thread-link.ts";
 import { Harness } from "./harness.ts";
 import { silent, sqliteUnderTest } from "./sqlite-harness.ts";
@@ -19,7 +18,7 @@ const dyingThread = new URL(
 );
 
 const start = { folder: "unused", tuning: { foldBytes: 0, runsInMemory: 0 } };
-const holders = (): Request => ({ op: "holders" });
+const holders = (): { readonly op: "holders" } => ({ op: "holders" });
 
 test("when the thread ends by itself, what it was given has an unknown outcome and the rest is refused", async () => {
   const events: string[] = [];

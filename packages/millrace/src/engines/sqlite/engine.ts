@@ -28,9 +28,12 @@ import type {
 } from "../../core/index.ts";
 import { SqliteCatalog } from "./catalog.ts";
 import { batchId, leaseId, messageRef } from "./lease-id.ts";
+import { readLeasedFrame } from "./leased-frame.ts";
 import type { Tuning } from "./ledger.ts";
-import type { Operation, RequestOf, Results, Standing } from "./protocol.ts";
-import { readRecord, recordLength, writeRecord } from "./record.ts";
+import type { Operation, RequestOf, Results } from "./protocol.ts";
+import { readRecord } from "./record.ts";
+import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
+import type { Standing } from "./standings-frame.ts";
 import { ThreadLink } from "./thread-link.ts";
 import type { AnsweredRequest } from "./thread-link.ts";
 
@@ -88,23 +91,10 @@ class SqliteEngine implements StorageEngine {
     messages: readonly NewMessage[],
     options: { readonly resend?: boolean } = {},
   ): Promise<SendReceipt> {
-    const now = this.#clock.now();
-    let size = 0;
-    let isDelayed = false;
-    for (const message of messages) {
-      size += 4 + recordLength(message);
-      isDelayed ||= message.visibleAt !== undefined;
-    }
-    const answer = await this.#link.ask(size, (buffer, from) => {
-      let at = from;
-      for (const message of messages) {
-        const end = writeRecord(buffer, at + 4, message, now);
-        buffer.writeUInt32LE(end - at - 4, at);
-        at = end;
-      }
-      const visibleAt = isDelayed ? messages.map((message) => message.visibleAt ?? 0) : undefined;
-      return { op: "send", queue, now, resend: options.resend === true, records: { from, to: at }, visibleAt };
-    });
+    const send = { queue, now: this.#clock.now(), resend: options.resend === true, messages };
+    const answer = await this.#link.send(sendFrameLength(queue, messages), (buffer, at) =>
+      writeSendFrame(buffer, at, send),
+    );
     return receiptOf(answer, queue);
   }
 
@@ -112,14 +102,9 @@ class SqliteEngine implements StorageEngine {
     const { max, window, visibility, holder } = request;
     const now = this.#clock.now();
     const { answer, result } = await this.#ask({ op: "lease", queue, now, max, window, visibility, holder });
-    const { batch } = result;
     const receipt = receiptOf(answer, queue);
-    if (batch === undefined) return { batch, messages: [], ...receipt };
-    const messages = result.messages.map(({ record, position, attempts }) => {
-      const { id, sentAt, contentType, body, source } = readRecord(answer.bytes.subarray(record.from, record.to));
-      return { lease: leaseId(batch, position), id, sentAt, contentType, body, source, attempts };
-    });
-    return { batch: batchId(batch), messages, ...receipt };
+    if (result === undefined) return { batch: undefined, messages: [], ...receipt };
+    return { batch: batchId(result.batch), messages: readLeasedFrame(answer.bytes, result), ...receipt };
   }
 
   async settle(queue: QueueId, { each, whole }: SettleRequest): Promise<SettleReceipt> {
@@ -214,7 +199,7 @@ class SqliteEngine implements StorageEngine {
     this.#listeners.clear();
   }
 
-  async #ask<O extends Operation>(
+  async #ask<O extends Exclude<Operation, "send">>(
     request: RequestOf<O>,
   ): Promise<{ readonly answer: AnsweredRequest; readonly result: Results[O] }> {
     const answer = await this.#link.ask(0, () => request);

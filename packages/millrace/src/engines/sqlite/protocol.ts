@@ -19,6 +19,8 @@ import type {
   SettleRequest,
 } from "../../core/index.ts";
 import type { Tuning } from "./ledger.ts";
+import type { SendFrame } from "./send-frame.ts";
+import type { StandingsFrame } from "./standings-frame.ts";
 
 /** A part of the buffer that travels with the message. */
 export interface Slice {
@@ -32,13 +34,9 @@ interface Timed {
   readonly now: EpochMs;
 }
 
-export interface SendMessage extends Timed {
+/** Unlike all others it travels as bytes: see send-frame.ts. */
+export interface SendMessage extends SendFrame {
   readonly op: "send";
-  readonly resend: boolean;
-  /** Records, each behind its length (u32). */
-  readonly records: Slice;
-  /** First moment of delivery of each; 0: at once. `undefined`: all at once. */
-  readonly visibleAt: readonly number[] | undefined;
 }
 
 export interface LeaseMessage extends Timed {
@@ -130,18 +128,18 @@ export type Request =
   | { readonly op: "getBlob"; readonly key: string }
   | { readonly op: "keepBlobs"; readonly keep: ReadonlySet<string> };
 
-/** One message as it is answered: its record is in the buffer. */
-export interface RecordAnswer {
-  readonly record: Slice;
-  readonly attempts: number;
+/** A leased batch: see leased-frame.ts. */
+export interface LeasedFrame {
+  readonly batch: number;
+  readonly count: number;
+  /** Where in the answer's buffer it begins. */
+  readonly from: number;
 }
 
 export interface Results {
   readonly send: undefined;
-  readonly lease: {
-    readonly batch: number | undefined;
-    readonly messages: readonly (RecordAnswer & { readonly position: number })[];
-  };
+  /** `undefined`: nothing is leased. */
+  readonly lease: LeasedFrame | undefined;
   readonly settle: { readonly done: number; readonly late: readonly LeaseId[]; readonly stale: readonly LeaseId[] };
   readonly extend: { readonly stale: readonly LeaseId[] };
   readonly expiredLeases: readonly {
@@ -150,11 +148,13 @@ export interface Results {
     readonly id: string;
     readonly attempts: number;
   }[];
-  readonly peek: readonly (RecordAnswer & {
+  readonly peek: readonly {
+    readonly record: Slice;
+    readonly attempts: number;
     readonly position: number;
     readonly state: "ready" | "delayed" | "leased";
     readonly until: EpochMs | undefined;
-  })[];
+  }[];
   readonly purge: { readonly purged: number };
   readonly purgeByRef: { readonly purged: number; readonly unknown: readonly MessageRef[] };
   readonly metrics: { readonly backlog: Backlog; readonly readiness: Readiness; readonly accounting: Accounting };
@@ -173,25 +173,21 @@ export interface Results {
 export type Operation = Request["op"];
 export type RequestOf<O extends Operation> = Extract<Request, { readonly op: O }>;
 
-/** How a queue stands after the transaction. */
-export interface Standing {
-  readonly queue: QueueId;
-  readonly backlog: Backlog;
-  readonly readiness: Readiness;
-  /** Whether something in it may have become leasable. */
-  readonly isWoken: boolean;
-}
-
 export interface Failure {
   readonly code: ErrorCode;
   readonly detail: string;
 }
 
-export type Answer = { readonly result: unknown } | { readonly failure: Failure };
+/** `done`: it succeeded and there is nothing to tell. */
+export type Answer = typeof done | { readonly result: unknown } | { readonly failure: Failure };
+export const done = 0;
+
+/** A number stands for so many sends; the frames of all sends follow one another at the start of `bytes`. */
+export type Step = number | Exclude<Request, SendMessage>;
 
 export interface RequestMessage {
   readonly kind: "requests";
-  readonly requests: readonly Request[];
+  readonly steps: readonly Step[];
   readonly bytes: Uint8Array | undefined;
 }
 
@@ -202,7 +198,7 @@ export type FromThread =
   | {
       readonly kind: "answers";
       readonly answers: readonly Answer[];
-      readonly standings: readonly Standing[];
+      readonly standings: StandingsFrame;
       readonly bytes: Uint8Array | undefined;
     }
   | {

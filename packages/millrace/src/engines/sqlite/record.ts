@@ -75,7 +75,8 @@ export function readHeader(record: Buffer): {
 
 /** Bytes of the body, which is what a queue's backlog counts. */
 export function bodyLength(record: Uint8Array): number {
-  return Buffer.from(record.buffer, record.byteOffset, record.length).readUInt32LE(bodyLengthOffset);
+  const [a = 0, b = 0, c = 0, d = 0] = [record[30], record[31], record[32], record[33]];
+  return a + b * 2 ** 8 + c * 2 ** 16 + d * 2 ** 24;
 }
 
 /** A copy of the record that came into another queue at `storedAt`. */

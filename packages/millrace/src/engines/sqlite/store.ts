@@ -16,8 +16,10 @@ import { lease } from "./operations/lease.ts";
 import { expiredLeases, peek } from "./operations/look.ts";
 import { send } from "./operations/send.ts";
 import { extend, releaseHolder, settle } from "./operations/settle.ts";
-import type { Answer, Failure, Operation, Request, Results, Standing } from "./protocol.ts";
+import { done } from "./protocol.ts";
+import type { Answer, Failure, Operation, Request, Results } from "./protocol.ts";
 import { Query, sqliteErrorCode } from "./sql.ts";
+import type { Standing } from "./standings-frame.ts";
 
 /** A request with the buffer that its slices point into. */
 export interface WaitingRequest {
@@ -28,7 +30,8 @@ export interface WaitingRequest {
 export interface GroupAnswer {
   readonly answers: readonly Answer[];
   readonly standings: readonly Standing[];
-  readonly bytes: Uint8Array | undefined;
+  /** What the answers' slices point into. */
+  readonly bytes: AnswerBytes;
 }
 
 /** What is answered beside the results. */
@@ -78,14 +81,12 @@ export class Store {
   /** Answers all requests; what they did is on disk when it returns. */
   run(requests: readonly WaitingRequest[]): GroupAnswer {
     const group = new Group();
-    let done: Pick<GroupAnswer, "answers" | "standings">;
     try {
-      done = this.#runTogether(group, requests);
+      return this.#runTogether(group, requests);
     } catch (error) {
       this.#recover();
-      done = requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests);
+      return requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests);
     }
-    return { ...done, bytes: group.bytes.join() };
   }
 
   /** Does one slice of what needs doing while nothing waits; answers whether there may be more. */
@@ -110,44 +111,51 @@ export class Store {
     this.#database.close();
   }
 
-  #runTogether(group: Group, requests: readonly WaitingRequest[]): Pick<GroupAnswer, "answers" | "standings"> {
+  #runTogether(group: Group, requests: readonly WaitingRequest[]): GroupAnswer {
     return this.#transaction(() => {
       const answers = requests.map(({ request, bytes }): Answer => {
         try {
-          return { result: this.#perform(group, request, bytes) };
+          const result = this.#perform(group, request, bytes);
+          return result === undefined ? done : { result };
         } catch (error) {
           if (isMillraceError(error, "QUEUE_NOT_FOUND", "CATALOG_CONFLICT")) return { failure: failureOf(error) };
           throw error;
         }
       });
-      return { answers, standings: this.#standings(group) };
+      return { answers, standings: this.#standings(group), bytes: group.bytes };
     });
   }
 
-  #runOneByOne(group: Group, requests: readonly WaitingRequest[]): Pick<GroupAnswer, "answers" | "standings"> {
+  #runOneByOne(group: Group, requests: readonly WaitingRequest[]): GroupAnswer {
     group.bytes.reset({ parts: 0, length: 0 });
     const standings = new Map<QueueId, Standing>();
     const answers = requests.flatMap((request) => {
       const mark = group.bytes.mark();
       group.touched.clear();
       try {
-        const done = this.#runTogether(group, [request]);
-        for (const standing of done.standings) standings.set(standing.queue, standing);
-        return done.answers;
+        const alone = this.#runTogether(group, [request]);
+        for (const standing of alone.standings) standings.set(standing.queue, standing);
+        return alone.answers;
       } catch (error) {
         group.bytes.reset(mark);
         this.#recover();
         return failed(error).answers;
       }
     });
-    return { answers, standings: [...standings.values()] };
+    return { answers, standings: [...standings.values()], bytes: group.bytes };
   }
 
   #transaction<T>(body: () => T): T {
     this.#begin.run();
     const result = body();
     this.#ledger.record();
-    this.#commit.run();
+    try {
+      this.#commit.run();
+    } catch (error) {
+      // A sync that failed may yet turn out to have happened when the file is opened after a crash.
+      if (sqliteErrorCode(error) !== "UNAVAILABLE") throw error;
+      throw new MillraceError("UNKNOWN_OUTCOME", "The disk failed while it stored this", { cause: error });
+    }
     return result;
   }
 
@@ -161,7 +169,7 @@ export class Store {
     const ledger = this.#ledger;
     switch (request.op) {
       case "send": {
-        send(ledger, request, bytes);
+        send(ledger, request);
         group.touch(request.queue, true, request.now);
         return undefined;
       }
@@ -252,8 +260,8 @@ export class Store {
   }
 }
 
-function failed(error: unknown): Pick<GroupAnswer, "answers" | "standings"> {
-  return { answers: [{ failure: failureOf(error) }], standings: [] };
+function failed(error: unknown): GroupAnswer {
+  return { answers: [{ failure: failureOf(error) }], standings: [], bytes: new AnswerBytes() };
 }
 
 function failureOf(error: unknown): Failure {

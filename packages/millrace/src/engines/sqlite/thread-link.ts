@@ -8,16 +8,20 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "../../core/index.ts";
 import type { Logger } from "../../core/index.ts";
+import { done } from "./protocol.ts";
 import type {
   Answer,
   Failure,
   FromThread,
   Request,
   RequestMessage,
-  Standing,
+  SendMessage,
+  Step,
   ThreadStart,
   ToThread,
 } from "./protocol.ts";
+import { readStandings } from "./standings-frame.ts";
+import type { Standing } from "./standings-frame.ts";
 
 /** Bytes of bodies and requests that may be under way to the thread; more wait here. */
 const inFlightBytes = 64_000_000;
@@ -40,9 +44,11 @@ export interface AnsweredRequest {
 }
 
 interface Waiting {
+  /** Bytes it takes in the message's buffer. */
   readonly size: number;
-  /** Writes the request's bytes into the message's buffer and says what to send. */
-  readonly write: (buffer: Buffer, at: number) => Request;
+  /** Writes those bytes and says what else to send; `undefined`: nothing, the bytes are a send's frame. */
+  readonly write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage> | undefined;
+  readonly isSend: boolean;
   readonly resolve: (answer: AnsweredRequest) => void;
   readonly reject: (error: Error) => void;
 }
@@ -100,14 +106,27 @@ export class ThreadLink {
     if (this.#state !== "open") throw this.#refusal();
   }
 
-  /** Asks the thread. `size` is how many bytes `write` writes. */
-  async ask(size: number, write: Waiting["write"]): Promise<AnsweredRequest> {
+  /** Asks the thread to store messages. `write` writes the send's frame, `size` bytes. */
+  async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
+    return await this.#enqueue({ size, write, isSend: true });
+  }
+
+  /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
+  async ask(
+    size: number,
+    write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage>,
+  ): Promise<AnsweredRequest> {
+    return await this.#enqueue({ size, write, isSend: false });
+  }
+
+  async #enqueue(request: Omit<Waiting, "resolve" | "reject">): Promise<AnsweredRequest> {
+    const { size } = request;
     this.assertOpen();
     if (this.#waiting.length >= waitingRequests || this.#waitingSize + size > waitingBytes) {
       throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
     }
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting.push({ size, write, resolve, reject });
+      this.#waiting.push({ ...request, resolve, reject });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -161,20 +180,28 @@ export class ThreadLink {
 
   #post(batch: readonly Waiting[], size: number): void {
     const buffer = size === 0 ? undefined : Buffer.from(new ArrayBuffer(size));
-    const requests: Request[] = [];
-    let at = 0;
+    const steps: Step[] = [];
+    // Sends' frames come first in the buffer, whatever the order of the steps.
+    let frames = 0;
+    let others = batch.reduce((sum, each) => (each.isSend ? sum + each.size : sum), 0);
     for (const each of batch) {
       try {
-        requests.push(each.write(buffer ?? noBytes, at));
+        const request = each.write(buffer ?? noBytes, each.isSend ? frames : others);
+        const last = steps.length - 1;
+        const before = steps[last];
+        if (request !== undefined) steps.push(request);
+        else if (typeof before === "number") steps[last] = before + 1;
+        else steps.push(1);
+        if (each.isSend) frames += each.size;
+        else others += each.size;
         this.#inFlight.push(each);
         this.#inFlightSize += each.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.
         each.reject(error instanceof Error ? error : new Error(String(error)));
       }
-      at += each.size;
     }
-    const message: RequestMessage = { kind: "requests", requests, bytes: buffer };
+    const message: RequestMessage = { kind: "requests", steps, bytes: buffer };
     this.#worker.postMessage(message, buffer === undefined ? [] : [buffer.buffer]);
   }
 
@@ -189,7 +216,7 @@ export class ThreadLink {
         this.#break(message.failure);
         return;
       case "answers":
-        this.#answer(message.answers, message.standings, message.bytes);
+        this.#answer(message.answers, readStandings(message.standings), message.bytes);
         return;
       default:
         message satisfies never;
@@ -199,13 +226,15 @@ export class ThreadLink {
   #answer(answers: readonly Answer[], standings: readonly Standing[], sent: Uint8Array | undefined): void {
     const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
     const byQueue = new Map(standings.map((standing) => [standing.queue as string, standing]));
+    const nothing = { result: undefined, standings: byQueue, bytes };
     const answered = this.#inFlight.slice(0, answers.length);
     this.#inFlight = this.#inFlight.slice(answers.length);
     for (const [index, answer] of answers.entries()) {
       const asked = answered[index];
       if (asked === undefined) throw new Error("the store thread answered more than it was asked");
       this.#inFlightSize -= asked.size;
-      if ("failure" in answer) asked.reject(errorOf(answer.failure));
+      if (answer === done) asked.resolve(nothing);
+      else if ("failure" in answer) asked.reject(errorOf(answer.failure));
       else asked.resolve({ result: answer.result, standings: byQueue, bytes });
     }
     this.#onStandings(standings);

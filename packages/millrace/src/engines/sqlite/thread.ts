@@ -4,7 +4,9 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { isMillraceError } from "../../core/index.ts";
 import { openDatabase } from "./database.ts";
 import type { Failure, FromThread, ThreadStart, ToThread } from "./protocol.ts";
+import { readSendFrame } from "./send-frame.ts";
 import { sqliteErrorCode } from "./sql.ts";
+import { standingsFrame } from "./standings-frame.ts";
 import { Store } from "./store.ts";
 import type { WaitingRequest } from "./store.ts";
 
@@ -16,8 +18,8 @@ if (parentPort === null) throw new Error("this module is the store thread's; it 
 const port = parentPort;
 const noBytes = Buffer.alloc(0);
 
-function post(message: FromThread, transfer: readonly ArrayBuffer[] = []): void {
-  port.postMessage(message, [...transfer]);
+function post(message: FromThread, transfer: readonly ArrayBufferLike[] = []): void {
+  port.postMessage(message, transfer as ArrayBuffer[]);
 }
 
 function fail(error: unknown): void {
@@ -44,7 +46,18 @@ function serve(store: Store): void {
       }
       const { bytes: sent } = message;
       const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
-      for (const request of message.requests) waiting.push({ request, bytes });
+      let at = 0;
+      for (const step of message.steps) {
+        if (typeof step !== "number") {
+          waiting.push({ request: step, bytes });
+          continue;
+        }
+        for (let left = step; left > 0; left -= 1) {
+          const { frame, end } = readSendFrame(bytes, at);
+          waiting.push({ request: { op: "send", ...frame }, bytes });
+          at = end;
+        }
+      }
       size += bytes.length;
       if (waiting.length >= groupRequests || size >= groupBytes) break;
     }
@@ -55,9 +68,11 @@ function serve(store: Store): void {
     try {
       let waiting = collect(first);
       while (waiting.length > 0) {
-        const { answers, standings, bytes } = store.run(waiting);
-        const transfer = bytes === undefined ? [] : [bytes.buffer as ArrayBuffer];
-        post({ kind: "answers", answers, standings, bytes }, transfer);
+        const group = store.run(waiting);
+        const standings = standingsFrame(group.standings);
+        const bytes = group.bytes.join();
+        const buffers = bytes === undefined ? [standings.numbers.buffer] : [standings.numbers.buffer, bytes.buffer];
+        post({ kind: "answers", answers: group.answers, standings, bytes }, buffers);
         tidy(() => store.keepUp());
         waiting = isClosing ? [] : collect(undefined);
       }

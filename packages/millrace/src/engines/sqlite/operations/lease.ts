@@ -7,7 +7,8 @@ import type { LaterMessage } from "../later-line.ts";
 import { leasedBatch } from "../lease-book.ts";
 import type { LeasedItem } from "../lease-book.ts";
 import type { Ledger } from "../ledger.ts";
-import type { LeaseMessage, Results } from "../protocol.ts";
+import { addLeasedFrame } from "../leased-frame.ts";
+import type { LeasedFrame, LeaseMessage } from "../protocol.ts";
 import type { QueueState } from "../queue-state.ts";
 import { bodyLength } from "../record.ts";
 import type { Run } from "../run-list.ts";
@@ -20,31 +21,29 @@ interface Taken {
 }
 
 /** Throws `QUEUE_NOT_FOUND` before anything happens. */
-export function lease(ledger: Ledger, request: LeaseMessage, bytes: AnswerBytes): Results["lease"] {
+export function lease(ledger: Ledger, request: LeaseMessage, bytes: AnswerBytes): LeasedFrame | undefined {
   const queue = ledger.queue(request.queue);
   const { now, window } = request;
-  if (window !== undefined && decideWindow(queue.readiness(now), window, now).kind === "wait") return nothing;
+  if (window !== undefined && decideWindow(queue.readiness(now), window, now).kind === "wait") return undefined;
   const { taken, isRedelivery } = take(queue, request.max, now);
-  if (taken.length === 0) return nothing;
+  if (taken.length === 0) return undefined;
 
   const batch = ledger.newBatch();
   const endsAt = after(now, request.visibility);
   const items: LeasedItem[] = [];
-  const messages: Results["lease"]["messages"][number][] = [];
+  const records: Uint8Array[] = [];
   for (const { first, count, attempts: before } of taken) {
     const attempts = Math.min(maxAttempts, before + 1);
     let position = first;
     for (const record of ledger.tables.log.readRange(first, count)) {
       items.push({ position, attempts, size: bodyLength(record), endsAt });
-      messages.push({ position, attempts, record: bytes.add(record) });
+      records.push(record);
       position += 1;
     }
   }
   ledger.putLease(queue, leasedBatch({ batch, holder: request.holder, isRedelivery, items }));
-  return { batch, messages };
+  return addLeasedFrame(bytes, batch, items, records);
 }
-
-const nothing: Results["lease"] = { batch: undefined, messages: [] };
 
 function take(
   queue: QueueState,

@@ -3,23 +3,20 @@
 import { epochMs } from "../../../core/index.ts";
 import type { EpochMs, MessageId } from "../../../core/index.ts";
 import type { Ledger } from "../ledger.ts";
-import type { SendMessage } from "../protocol.ts";
 import type { QueueState } from "../queue-state.ts";
 import { bodyLength, readHeader } from "../record.ts";
+import type { SendFrame } from "../send-frame.ts";
 
 /** How far back from its send time a resent message is looked for, in case the clock was set. */
 const clockSlackMs = 60_000;
 
-/** Throws `QUEUE_NOT_FOUND` before anything happens. `bytes` is the buffer that `request.records` points into. */
-export function send(ledger: Ledger, request: SendMessage, bytes: Buffer): QueueState {
+/** Throws `QUEUE_NOT_FOUND` before anything happens. */
+export function send(ledger: Ledger, request: SendFrame): void {
   const queue = ledger.queue(request.queue);
-  const known = request.resend ? knownIds(ledger, queue, request, bytes) : undefined;
-  const { now, visibleAt } = request;
+  const known = request.resend ? knownIds(ledger, queue, request) : undefined;
+  const { now, messages } = request;
   let run: { first: number; count: number; storedAt: EpochMs } | undefined;
-  let index = 0;
-  for (const record of recordsIn(bytes, request.records)) {
-    const dueAt = epochMs(visibleAt?.[index] ?? 0);
-    index += 1;
+  for (const { record, visibleAt } of messages) {
     if (known !== undefined) {
       const { id } = readHeader(record);
       if (known.has(id)) continue;
@@ -27,8 +24,8 @@ export function send(ledger: Ledger, request: SendMessage, bytes: Buffer): Queue
     }
     const position = ledger.append(queue, record);
     queue.countIn(1, bodyLength(record));
-    if (dueAt > now) {
-      queue.later.insert({ position, dueAt, attempts: 0 });
+    if (visibleAt > now) {
+      queue.later.insert({ position, dueAt: visibleAt, attempts: 0 });
     } else if (run !== undefined && run.first + run.count === position) {
       run.count += 1;
     } else {
@@ -37,15 +34,14 @@ export function send(ledger: Ledger, request: SendMessage, bytes: Buffer): Queue
     }
   }
   if (run !== undefined) ledger.appendFresh(queue, run);
-  if (index > 0) ledger.change(queue);
-  return queue;
+  if (messages.length > 0) ledger.change(queue);
 }
 
 /** Which of the request's ids the queue still holds. Reads the log on from the time of the oldest of them. */
-function knownIds(ledger: Ledger, queue: QueueState, request: SendMessage, bytes: Buffer): Set<MessageId> {
+function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame): Set<MessageId> {
   const wanted = new Set<MessageId>();
   let since = Number.POSITIVE_INFINITY;
-  for (const record of recordsIn(bytes, request.records)) {
+  for (const { record } of request.messages) {
     const { id, sentAt } = readHeader(record);
     wanted.add(id);
     since = Math.min(since, sentAt);
@@ -70,12 +66,4 @@ function positionAt(ledger: Ledger, storedAt: EpochMs): number {
     else low = found.position + 1;
   }
   return low;
-}
-
-function* recordsIn(bytes: Buffer, { from, to }: { readonly from: number; readonly to: number }): Generator<Buffer> {
-  for (let at = from; at < to;) {
-    const start = at + 4;
-    at = start + bytes.readUInt32LE(at);
-    yield bytes.subarray(start, at);
-  }
 }
