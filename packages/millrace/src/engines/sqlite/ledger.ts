@@ -206,6 +206,7 @@ export class Ledger {
 
   /** Puts on disk what this transaction changed; its last step before it is committed. */
   record(): void {
+    this.tables.log.flush();
     const dead = this.#newlyDead.flush();
     if (this.#changed.size === 0 && dead.length === 0) return;
     this.dead.add(dead);

@@ -47,8 +47,11 @@ class Group {
   }
 }
 
-/** Pages in the write-ahead log at which a checkpoint is made even though requests wait: 32 MB. */
-const checkpointAtPages = 8_000;
+/**
+ * Pages in the write-ahead log at which a checkpoint is made even though requests wait: 16 MB. They wait 27 ms for it on the disk of
+ * a laptop, and 48 ms for twice as many.
+ */
+const checkpointAtPages = 4_000;
 /** Pages at which it is made when nothing else is to be done. */
 const idleCheckpointAtPages = 1_000;
 /** Dead rows at which they are deleted even though requests wait. */
@@ -162,6 +165,7 @@ export class Store {
   #recover(): void {
     // SQLite has rolled some failures back by itself.
     if (this.#database.isTransaction) this.#rollback.run();
+    this.#tables.log.discard();
     this.#ledger = Ledger.read(this.#tables, this.#tuning);
   }
 
@@ -254,7 +258,8 @@ export class Store {
   }
 
   #checkpoint(atPages: number): boolean {
-    if ((this.#walPages.first()?.[1] ?? 0) < atPages) return false;
+    const [, pages, checkpointed] = this.#walPages.first() ?? [0, 0, 0];
+    if (pages - checkpointed < atPages) return false;
     this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
     return true;
   }

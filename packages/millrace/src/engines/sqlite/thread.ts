@@ -14,6 +14,9 @@ import type { WaitingRequest } from "./store.ts";
 const groupRequests = 4_096;
 const groupBytes = 32_000_000;
 
+/** Nothing came in for so long: time to tidy up. */
+const idleMs = 10;
+
 if (parentPort === null) throw new Error("this module is the store thread's; it is not imported");
 const port = parentPort;
 const noBytes = Buffer.alloc(0);
@@ -33,7 +36,7 @@ function fail(error: unknown): void {
 
 function serve(store: Store): void {
   let isClosing = false;
-  let isScheduled = false;
+  let idleTimer: NodeJS.Timeout | undefined;
 
   /** Everything that waits, up to the limits of a group. */
   const collect = (first: ToThread | undefined): WaitingRequest[] => {
@@ -77,24 +80,25 @@ function serve(store: Store): void {
         waiting = isClosing ? [] : collect(undefined);
       }
       if (isClosing) {
+        clearTimeout(idleTimer);
         store.close();
         port.close();
-      } else if (tidy(() => store.tidyUp()) === true) {
-        schedule();
+      } else {
+        tidyWhenIdle();
       }
     } catch (error) {
+      clearTimeout(idleTimer);
       fail(error);
     }
   };
 
-  /** Goes on tidying up, after whatever came in meanwhile. */
-  const schedule = (): void => {
-    if (isScheduled) return;
-    isScheduled = true;
-    setImmediate(() => {
-      isScheduled = false;
-      turn(undefined);
-    });
+  /** Tidies up slice by slice once nothing came in for a while; whatever comes in goes first, and the wait starts again. */
+  const tidyWhenIdle = (): void => {
+    clearTimeout(idleTimer);
+    const slice = (): void => {
+      if (tidy(() => store.tidyUp()) === true) idleTimer = setTimeout(slice, 0);
+    };
+    idleTimer = setTimeout(slice, idleMs);
   };
 
   port.on("message", (message: ToThread) => turn(message));
