@@ -54,6 +54,7 @@ export class WorkerRouter {
   readonly #server: Server;
   /** Connections that became WebSockets; the server forgets those. */
   readonly #upgraded = new Set<Duplex>();
+  #isClosing = false;
 
   private constructor(server: Server, options: RouterOptions, dependencies: RouterDependencies) {
     this.#server = server;
@@ -92,6 +93,7 @@ export class WorkerRouter {
 
   /** Takes nothing new; what is under way may finish for `graceMs`. */
   async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
     for (const socket of this.#upgraded) socket.destroy();
@@ -134,6 +136,10 @@ export class WorkerRouter {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
+    response.once("close", () => {
+      // Its connection would stay open for the sender's next request, and closing would wait for that.
+      if (this.#isClosing) setImmediate(() => this.#server.closeIdleConnections());
+    });
     const route = this.#route(request);
     if (route.kind === "refused") {
       refuse(response, route.status, route.text);

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { request } from "undici";
 import { WebSocket } from "ws";
 import type { WorkerName } from "../../src/core/index.ts";
-import { HostHarness } from "./host-harness.ts";
+import { HostHarness, message } from "./host-harness.ts";
 
 const hello = (name: string): string => `export default { fetch() { return new Response("${name}"); } }`;
 
@@ -199,4 +199,26 @@ test("WebSockets pass through", async () => {
   const lost = new WebSocket(`ws://127.0.0.1:${port}/`, { headers: { host: "none.localhost" } });
   const [error] = (await once(lost, "error")) as [Error];
   assert.match(error.message, /404/);
+});
+
+test("closing waits for requests under way, not for their connections", { timeout: 60_000 }, async () => {
+  await using harness = await HostHarness.open();
+  const router = await harness.router();
+  await harness.deploy({
+    source: `let released = false;
+    export default {
+      async fetch() {
+        console.log("began");
+        while (!released) await new Promise((done) => setTimeout(done, 5));
+        return new Response("answered");
+      },
+      queue() { released = true; },
+    }`,
+  });
+  const answer = get(router.port, "localhost");
+  await harness.line("began");
+  const closed = router.close(600_000);
+  await harness.deliver([message("x")]);
+  assert.deepEqual(await answer, [200, "answered"]);
+  await closed;
 });
