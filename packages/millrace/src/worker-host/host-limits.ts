@@ -16,7 +16,7 @@ export interface HostLimits {
   /** Restart delays after the first restart, which is immediate: this, then twice as much, up to the longest. */
   readonly firstBackoffMs: number;
   readonly longestBackoffMs: number;
-  /** Having run so long without dying, a Worker has a clean record again. */
+  /** Having run so long without dying, a Worker has a clean record again; having brought a batch to a good end, at once. */
   readonly healthyAfterMs: number;
   /** How long an old version may finish its HTTP requests after its last batch. */
   readonly retireGraceMs: number;

@@ -206,7 +206,7 @@ export class HostedWorker {
     if (expected) return;
     this.#current = undefined;
     const ranMs = clock.now() - (this.#currentSince ?? clock.now());
-    if (ranMs >= limits.healthyAfterMs) this.#failures = 0;
+    if (process.hasWorked || ranMs >= limits.healthyAfterMs) this.#failures = 0;
     this.#failures += 1;
     this.#restarts += 1;
     this.#lastError = detail;

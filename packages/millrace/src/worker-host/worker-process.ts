@@ -49,6 +49,7 @@ export class WorkerProcess {
   readonly #options: WorkerProcessOptions;
   readonly #ended = new AbortController();
   #inFlight = 0;
+  #hasWorked = false;
   readonly #whenIdle: (() => void)[] = [];
   #wedgedAfterMs: number | undefined;
 
@@ -102,6 +103,11 @@ export class WorkerProcess {
   /** Batches and requests it has now. */
   get inFlight(): number {
     return this.#inFlight + this.http.stats.running;
+  }
+
+  /** Whether it has brought a batch to a good end. */
+  get hasWorked(): boolean {
+    return this.#hasWorked;
   }
 
   /** Hands a batch to the queue handler. Never rejects. */
@@ -164,6 +170,7 @@ export class WorkerProcess {
   }
 
   async #completed(answer: DispatchAnswer, startedAt: number): Promise<DeliveryOutcome> {
+    this.#hasWorked ||= answer.result.outcome === "ok";
     for (const { id, message } of answer.undecodable) {
       const text = `message ${id} was not delivered: its stored body is not what its content type says (${message})`;
       this.#options.onOutput({ kind: "runtime", level: "error", text });

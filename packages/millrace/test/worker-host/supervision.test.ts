@@ -89,6 +89,18 @@ test("a killed process costs its batch a failed delivery, and is back for the ne
   assert.equal((await harness.deliver([message("x")])).kind, "completed");
 });
 
+test("a process that works is started again at once, however often it is killed", { timeout: 60_000 }, async () => {
+  await using harness = await HostHarness.open({ firstBackoffMs: 3_600_000, longestBackoffMs: 3_600_000 });
+  await harness.deploy({ source: handler });
+  for (let deaths = 1; deaths <= 4; deaths += 1) {
+    assert.equal((await harness.deliver([message("x")])).kind, "completed");
+    process.kill(pidOf(harness), "SIGKILL");
+    await harness.until(() => !harness.host.isReady(app), "its end is noticed");
+    await harness.until(() => harness.host.isReady(app), "the Worker is back");
+    assert.equal(harness.host.describe(app)?.restarts, deaths);
+  }
+});
+
 test("a batch that a frozen process never took was not delivered", async () => {
   await using harness = await HostHarness.open({ pingIntervalMs: 20, unresponsiveMs: 300 });
   await harness.deploy({ source: handler });
