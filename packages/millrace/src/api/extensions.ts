@@ -1,14 +1,25 @@
-// What Millrace has beyond Cloudflare: why nothing is moving, intake limits of a queue, how the hosted Workers are doing.
+// What Millrace has beyond Cloudflare: why nothing is moving, intake limits of a queue, dead letters moved back, how the hosted
+// Workers are doing.
 
 import { z } from "zod";
-import { explain } from "../core/index.ts";
+import { explain, MillraceError } from "../core/index.ts";
 import type { QueueRecord, WorkerName, WorkerRecord } from "../core/index.ts";
-import { gatherQueueFacts, updateQueue } from "../broker/index.ts";
+import { gatherQueueFacts, redrive, redriveTarget, updateQueue } from "../broker/index.ts";
 import type { WorkerCondition } from "../broker/index.ts";
-import { parseIntakeLimits } from "../contract/index.ts";
-import { explanationView, hostedWorkerView, intakeLimitsBody, intakeLimitsView } from "../contract/rest/index.ts";
+import { parseIntakeLimits, parseQueueName } from "../contract/index.ts";
+import {
+  explanationView,
+  hostedWorkerView,
+  intakeLimitsBody,
+  intakeLimitsView,
+  redriveBody,
+  redriveCount,
+  redriveResult,
+} from "../contract/rest/index.ts";
 import type { ApiDependencies } from "./dependencies.ts";
 import type { DeployTarget } from "./deploy-target.ts";
+import { requireQueue } from "./principal.ts";
+import type { Principal } from "./principal.ts";
 import { existingQueueOf } from "./queue-parameter.ts";
 import { isoTime } from "./queue-view.ts";
 import { defineRoute } from "./route.ts";
@@ -19,6 +30,13 @@ const tag = "Millrace";
 
 export function extensionRoutes({ controlPlane, engine, broker, host, clock }: ApiDependencies): Route[] {
   const condition = (worker: WorkerName): WorkerCondition => conditionOf(host, worker);
+  const targetOf = (from: QueueRecord, name: string | undefined, principal: Principal): QueueRecord => {
+    const { view } = controlPlane;
+    const target = name === undefined ? redriveTarget(view, from) : view.queueByName(parseQueueName(name));
+    if (target === undefined) throw new MillraceError("QUEUE_NOT_FOUND", `target_queue: queue ${name} does not exist`);
+    requireQueue(principal, target);
+    return target;
+  };
   return [
     defineRoute({
       id: "explainQueue",
@@ -66,6 +84,24 @@ export function extensionRoutes({ controlPlane, engine, broker, host, clock }: A
           updateQueue(view, context, { id, intakeLimits }),
         );
         return { result: showLimits(record) };
+      },
+    }),
+    defineRoute({
+      id: "redriveQueue",
+      method: "POST",
+      path: "/millrace/queues/{queue_id}/redrive",
+      tag,
+      summary: "Move messages of a dead letter queue back to a queue, oldest first",
+      needs: "queues:write",
+      body: redriveBody,
+      result: redriveResult,
+      handle: async ({ params, body, principal, goneOrStopping }) => {
+        const from = existingQueueOf(controlPlane.view, params, principal);
+        const to = targetOf(from, body?.target_queue, principal);
+        const max = body?.max ?? redriveCount.default;
+        const request = { from: from.id, to: to.id, max, signal: goneOrStopping() };
+        const { moved, left } = await redrive({ engine, controlPlane }, request);
+        return { result: { target_queue: to.name, moved, backlog_count: left } };
       },
     }),
     defineRoute({

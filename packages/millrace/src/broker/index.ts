@@ -10,6 +10,7 @@ export * from "./purges.ts";
 export * from "./push-target.ts";
 export * from "./queue-facts.ts";
 export * from "./queues.ts";
+export * from "./redrive.ts";
 export * from "./subscriptions.ts";
 export * from "./tokens.ts";
 export * from "./workers.ts";

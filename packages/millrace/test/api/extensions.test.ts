@@ -37,6 +37,36 @@ test("intake limits are shown, changed and checked", async () => {
   }
 });
 
+test("dead letters are moved back, to the queue they came from unless another one is named", async () => {
+  await using harness = await ApiHarness.open();
+  const [jobs, dead] = [await harness.queue("jobs"), await harness.queue("dead")];
+  const redrive = async (body?: unknown) => await harness.call("POST", `/millrace${dead}/redrive`, body);
+  assert.equal(refusal(await redrive()), "400 10026");
+  await harness.must("POST", `${jobs}/consumers`, { type: "http_pull", dead_letter_queue: "dead" });
+  await harness.must("POST", `${dead}/messages/batch`, { messages: [1, 2, 3].map((body) => ({ body })) });
+  assert.deepEqual((await redrive({ max: 1 })).result, { target_queue: "jobs", moved: 1, backlog_count: 2 });
+  assert.deepEqual((await redrive()).result, { target_queue: "jobs", moved: 2, backlog_count: 0 });
+  await harness.queue("other");
+  assert.deepEqual((await redrive({ target_queue: "other" })).result, {
+    target_queue: "other",
+    moved: 0,
+    backlog_count: 0,
+  });
+  assert.equal((await harness.must<{ backlog_count: number }>("GET", `${jobs}/metrics`)).backlog_count, 3);
+  for (const body of [{ max: 0 }, { max: 10_001 }, { max: "1" }, { target_queue: 7 }, { target_queue: "dead" }, []]) {
+    assert.equal(refusal(await redrive(body)), "400 10026", JSON.stringify(body));
+  }
+  assert.equal(refusal(await redrive({ target_queue: "absent" })), "404 11000");
+  assert.equal(refusal(await redrive({ target_queue: "not a name" })), "400 11003");
+
+  const { value: token } = await harness.must<{ value: string }>("POST", "/millrace/tokens", {
+    name: "dead only",
+    scopes: ["queues:write"],
+    queues: ["dead"],
+  });
+  assert.equal(refusal(await harness.call("POST", `/millrace${dead}/redrive`, {}, { token })), "403 10000");
+});
+
 test("a queue over its rate answers 429 and when to come back", async () => {
   await using harness = await ApiHarness.open();
   const path = await harness.queue("orders");

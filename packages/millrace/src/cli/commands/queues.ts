@@ -7,6 +7,7 @@ import { addQueueChanges } from "./queue-changes.ts";
 import { addQueueConsumers } from "./queue-consumers.ts";
 import { addQueueInspection } from "./queue-inspection.ts";
 import { addQueueMessages } from "./queue-messages.ts";
+import { addQueueRedrive } from "./queue-redrive.ts";
 
 export function addQueues(program: Command, context: CommandContext): void {
   const queues = program
@@ -18,6 +19,7 @@ export function addQueues(program: Command, context: CommandContext): void {
   addQueueInspection(queues, context);
   addQueueChanges(queues, context);
   addQueueMessages(queues, context);
+  addQueueRedrive(queues, context);
   addQueueConsumers(queues, context);
   examples(
     queues,

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { limits } from "../limits.ts";
-import { timestamp, wholeNumber } from "./fields.ts";
+import { text, timestamp, wholeNumber } from "./fields.ts";
 
 export const explanationView = z.object({
   queue_name: z.string(),
@@ -20,6 +20,27 @@ export const intakeLimitsBody = z.object(
 );
 
 export const intakeLimitsView = z.object({ backlog_limit_bytes: z.int(), messages_per_second: z.int().nullable() });
+
+/** Messages that one request may move; whoever wants more asks again. */
+export const redriveCount = { min: 1, max: 10_000, default: 1_000, unit: "messages" } as const;
+
+export const redriveBody = z
+  .object(
+    {
+      /** A queue's name; absent: the one queue whose consumer has this one as dead letter queue. */
+      target_queue: text.optional(),
+      max: wholeNumber(redriveCount).optional(),
+    },
+    { error: "expected an object" },
+  )
+  .optional();
+
+export const redriveResult = z.object({
+  target_queue: z.string(),
+  moved: z.int(),
+  /** Messages still in the queue that was redriven: delayed, with a consumer, or beyond `max`. */
+  backlog_count: z.int(),
+});
 
 export const hostedWorkerView = z.object({
   name: z.string(),
