@@ -102,16 +102,28 @@ export function updateQueue(
   };
 }
 
-/** Deletes the queue, its messages and its consumers. Bindings and dead letter settings that name it dangle, as on Cloudflare. */
+/**
+ * Deletes the queue, its messages, its consumers and its event subscriptions. Bindings and dead letter settings that name it
+ * dangle, as on Cloudflare.
+ */
 export function deleteQueue(view: CatalogView, _context: DecisionContext, id: QueueId): CatalogDecision<QueueRecord> {
   const record = existingQueue(view, id);
+  const subscriptions = view.all("subscription").filter(({ queue_id }) => queue_id === id);
   return {
     operations: [
       ...view.consumersOf(id).map((consumer) => deleteRecord("consumer", consumer.id)),
+      ...subscriptions.map((subscription) => deleteRecord("subscription", subscription.id)),
       deleteRecord("queue", id),
       { kind: "dropQueue", queue: id },
     ],
-    audit: [{ action: "DeleteQueue", resource: record.name, details: { queue_id: id } }],
+    audit: [
+      ...subscriptions.map(({ id: subscription_id, name }) => ({
+        action: "DeleteSubscription",
+        resource: name,
+        details: { subscription_id, queue_id: id },
+      })),
+      { action: "DeleteQueue", resource: record.name, details: { queue_id: id } },
+    ],
     result: record,
   };
 }

@@ -58,6 +58,28 @@ test("lists are ordered, filtered by queue, and end with an empty page", async (
   assert.equal(refusal(await harness.call("GET", `${path}?order=colour`)), "400 10026");
 });
 
+test("the subscriptions of a queue end with it", async () => {
+  await using harness = await ApiHarness.open();
+  const events = { name: "n", events: ["x.y"], source: { type: "r2" } };
+  const subscribe = async (queue: string) => {
+    const destination = { type: "queues.queue", queue_id: queue.slice("/queues/".length) };
+    return await harness.must<Subscription>("POST", path, { ...events, destination });
+  };
+  const [gone, stays] = [await harness.queue("gone"), await harness.queue("stays")];
+  await subscribe(gone);
+  await subscribe(gone);
+  const { id } = await subscribe(stays);
+  await harness.must("DELETE", gone);
+  assert.deepEqual(
+    (await harness.must<Subscription[]>("GET", path)).map((subscription) => subscription.id),
+    [id],
+  );
+  const actions = (await harness.must<{ action: string }[]>("GET", "/millrace/audit?limit=4")).map(
+    ({ action }) => action,
+  );
+  assert.deepEqual(actions.toSorted().slice(0, 3), ["CreateSubscription", "DeleteQueue", "DeleteSubscription"]);
+});
+
 test("subscriptions that make no sense are refused", async () => {
   await using harness = await ApiHarness.open();
   const queue_id = (await harness.queue("events")).slice("/queues/".length);
