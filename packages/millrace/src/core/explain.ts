@@ -93,7 +93,7 @@ function deliveryFindings(facts: QueueFacts): Finding[] {
     case "none":
       findings.push({
         code: "NO_CONSUMER",
-        text: `No consumer is attached, so ${count(backlog.count)} stay in the queue until retention deletes them.`,
+        text: `No consumer is attached: ${count(backlog.count)} in the queue, until retention deletes what is there.`,
         remedy: `Name the queue under queues.consumers in a Worker's Wrangler configuration and deploy it, or attach a pull consumer: millrace wrangler queues consumer http add ${queue}`,
       });
       return findings;
@@ -111,7 +111,7 @@ function pullFindings({ readiness, queue }: QueueFacts): Finding[] {
   return [
     {
       code: "PULL_CONSUMER_IDLE",
-      text: `${count(readiness.ready)} ready; they move when a client pulls them.`,
+      text: `${count(readiness.ready)} ready; nothing moves until a client pulls.`,
       remedy: `Start the program that pulls, or look at the messages: millrace queues peek ${queue}`,
     },
   ];
@@ -155,7 +155,7 @@ function workerFindings({ now, readiness }: QueueFacts, worker: WorkerFacts): Fi
     const capped = worker.maxConcurrency !== null && worker.inFlight >= worker.maxConcurrency;
     findings.push({
       code: "AT_CONCURRENCY",
-      text: `All ${worker.inFlight} deliveries allowed at once are running; ${count(readiness.ready)} wait behind them.`,
+      text: `As many deliveries run as may at once (${worker.inFlight}): ${count(readiness.ready)} behind them.`,
       remedy: capped ? "Raise max_concurrency, or make the handler faster." : undefined,
     });
   } else if (worker.state === "ready" && readiness.ready > 0 && readiness.ready < worker.batchSize) {
@@ -163,7 +163,7 @@ function workerFindings({ now, readiness }: QueueFacts, worker: WorkerFacts): Fi
     if (closes > now) {
       findings.push({
         code: "WAITING_FOR_BATCH",
-        text: `${count(readiness.ready)} wait for a batch of ${worker.batchSize}, or for the batch timeout at ${instant(closes)}.`,
+        text: `${count(readiness.ready)} ${readiness.ready === 1 ? "waits" : "wait"} for a batch of ${worker.batchSize}, or for the batch timeout at ${instant(closes)}.`,
         remedy: undefined,
       });
     }
@@ -178,7 +178,7 @@ function stateFindings({ backlog, readiness }: QueueFacts): Finding[] {
     return [
       {
         code: "ALL_DELAYED",
-        text: `All ${count(backlog.count)} are delayed; the first is due at ${instant(readiness.nextDueAt)}.`,
+        text: `Nothing is ready: ${count(backlog.count)} delayed, the first until ${instant(readiness.nextDueAt)}.`,
         remedy: undefined,
       },
     ];

@@ -66,6 +66,21 @@ describe("queues", () => {
     await must("queues", "delete", "limited");
   });
 
+  test("say how they stand, in the right number", async () => {
+    await must("queues", "create", "single");
+    await must("queues", "update", "single", "--rate-limit", "1");
+    await must("queues", "send", "single", "1");
+    const info = await must("queues", "info", "single");
+    assert.match(info, /^State +waiting: messages are accepted, nobody receives them$/m);
+    assert.match(info, /^Backlog +1 message, 1 B$/m);
+    assert.match(info, /^Limits +25 GB in all, 1 message a second$/m);
+    assert.match(await must("queues", "consumer", "add", "single", "--pull", "--retries", "1"), /, 1 retry, /);
+    assert.match(await must("queues", "info", "single"), /^State +delivering to clients that pull$/m);
+    await must("queues", "pause", "single");
+    assert.match(await must("queues", "info", "single"), /^State +paused: messages are accepted, none is delivered$/m);
+    await must("queues", "delete", "single", "--force");
+  });
+
   test("explain why nothing moves", async () => {
     await must("queues", "create", "stuck");
     assert.match(await must("queues", "explain", "stuck"), /is empty/);
@@ -153,6 +168,30 @@ describe("messages", () => {
     assert.equal((await millrace(["queues", "consumer", "remove", "pulled"])).exitCode, 1);
   });
 
+  test("are moved back from a dead letter queue, all that are there or as many as asked for", async () => {
+    await must("queues", "create", "orders-dlq");
+    assert.equal((await millrace(["queues", "redrive", "orders-dlq"])).exitCode, 1, "whose dead letters are these?");
+    await must("queues", "create", "orders");
+    await must("queues", "consumer", "add", "orders", "--pull", "--dead-letter-queue", "orders-dlq");
+    assert.equal(await must("queues", "redrive", "orders-dlq"), "Queue orders-dlq is empty.\n");
+    const lines = Array.from({ length: 1_200 }, (_, index) => String(index)).join("\n");
+    await millrace(["queues", "send", "orders-dlq", "--lines"], lines);
+    assert.equal(
+      await must("queues", "redrive", "orders-dlq", "--max", "1"),
+      "Moved 1 message of orders-dlq to orders. 1199 messages are in orders-dlq still.\n",
+    );
+    assert.deepEqual(await mustJson("queues", "redrive", "orders-dlq", "--to", "orders"), {
+      target_queue: "orders",
+      moved: 1_199,
+      backlog_count: 0,
+    });
+    assert.match(await must("queues", "info", "orders"), /^Backlog +1200 messages, /m);
+    assert.match(
+      (await millrace(["queues", "redrive", "orders-dlq", "--to", "ordres"])).stderr,
+      /"ordres" does not exist\. Did you mean orders\?/,
+    );
+  });
+
   test("a consumer is either a Worker or pulls", async () => {
     for (const flags of [
       [],
@@ -196,9 +235,9 @@ describe("audit", () => {
     assert.match(token ?? "", / administrator +CreateToken +auditor +scopes queues:read$/);
     assert.match(update ?? "", / administrator +UpdateQueue +audited +delivery_delay_s 0 → 5$/);
     assert.match(create ?? "", / administrator +CreateQueue +audited$/);
-    const before = /--before (\d+)/.exec(shown)?.[1] ?? "";
-    const older = await mustJson<{ number: number; action: string; when: string }[]>("audit", "--before", before);
-    assert.ok(older.length > 3 && older.every(({ number }) => number < Number(before)));
+    const start = /--before (\d+)/.exec(shown)?.[1] ?? "";
+    const older = await mustJson<{ number: number; action: string; when: string }[]>("audit", "--before", start);
+    assert.ok(older.length > 3 && older.every(({ number }) => number < Number(start)));
     assert.match(older.at(-1)?.when ?? "", /^\d{4}-\d\d-\d\dT/);
     assert.equal(await must("audit", "--before", "1"), "Nothing is older.\n");
     assert.equal((await millrace(["audit", "--limit", "1001"])).exitCode, 2);

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { explanationView, intakeLimitsView, messageMetrics } from "../../contract/rest/index.ts";
 import type { ConsumerView, MessageMetrics, QueueView } from "../../contract/rest/index.ts";
-import { span } from "../../observability/index.ts";
+import { plural, span } from "../../observability/index.ts";
 import { clientAction } from "../client-command.ts";
 import type { Outcome } from "../client-command.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -95,8 +95,8 @@ async function showInfo(client: RestClient, _options: object, name: string): Pro
         ["Name", queue.queue_name],
         ["Id", queue.queue_id],
         ["Created", when(Date.parse(queue.created_on))],
-        ["State", settings.delivery_paused ? "paused: messages are accepted, none is delivered" : "delivering"],
-        ["Backlog", `${metrics.backlog_count} messages, ${bytes(metrics.backlog_bytes)}`],
+        ["State", stateText(queue)],
+        ["Backlog", `${plural(metrics.backlog_count, "message")}, ${bytes(metrics.backlog_bytes)}`],
         ["Oldest", oldest(metrics)],
         ["Delivery delay", `${settings.delivery_delay} s`],
         ["Retention", `${settings.message_retention_period} s (${span(settings.message_retention_period * 1_000)})`],
@@ -109,7 +109,14 @@ async function showInfo(client: RestClient, _options: object, name: string): Pro
   };
 }
 
-const rateText = (perSecond: number | null): string => (perSecond === null ? "" : `, ${perSecond} messages a second`);
+function stateText({ settings, consumers: [consumer] }: QueueView): string {
+  if (settings.delivery_paused) return "paused: messages are accepted, none is delivered";
+  if (consumer === undefined) return "waiting: messages are accepted, nobody receives them";
+  return consumer.type === "worker" ? "delivering" : "delivering to clients that pull";
+}
+
+const rateText = (perSecond: number | null): string =>
+  perSecond === null ? "" : `, ${plural(perSecond, "message")} a second`;
 
 async function explainQueue(client: RestClient, _options: object, name: string): Promise<Outcome> {
   const { queue_id: id } = await requireQueue(client, name);
@@ -136,7 +143,7 @@ export function longConsumer(consumer: ConsumerView): string {
     `batches of up to ${settings.batch_size}`,
     settings.max_wait_time_ms === undefined ? undefined : `after at most ${span(settings.max_wait_time_ms)}`,
     settings.visibility_timeout_ms === undefined ? undefined : `leased for ${span(settings.visibility_timeout_ms)}`,
-    `${settings.max_retries} retries`,
+    settings.max_retries === 1 ? "1 retry" : `${settings.max_retries} retries`,
     settings.retry_delay > 0 ? `after ${settings.retry_delay} s each` : undefined,
     settings.max_concurrency === undefined || settings.max_concurrency === null
       ? undefined

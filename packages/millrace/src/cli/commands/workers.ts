@@ -5,6 +5,7 @@ import { z } from "zod";
 import { hostedWorkerView } from "../../contract/rest/index.ts";
 import type { QueueView } from "../../contract/rest/index.ts";
 import { nearest } from "../../config/index.ts";
+import { plural } from "../../observability/index.ts";
 import { clientAction } from "../client-command.ts";
 import type { Outcome } from "../client-command.ts";
 import { CommandFailure } from "../command-failure.ts";
@@ -153,7 +154,7 @@ async function showWorker(client: RestClient, _options: object, name: string): P
 }
 
 function stateText({ state, pid, restarts, in_flight: busy }: HostedWorker): string {
-  const parts = [state, pid === undefined ? "" : `process ${pid}`, `${busy} in flight`, `${restarts} restarts`];
+  const parts = [state, pid === undefined ? "" : `process ${pid}`, `${busy} in flight`, plural(restarts, "restart")];
   return parts.filter((part) => part !== "").join(", ");
 }
 
