@@ -92,9 +92,12 @@ export class ControlPlane implements Disposable {
     });
   }
 
-  /** Loads the catalog if a change may have been missed; costs nothing otherwise. Called at intervals. Throws what the store throws. */
-  async catchUp(): Promise<void> {
-    if (this.#isBehind) await this.#exclusively(async () => await this.#refresh());
+  /**
+   * Loads the catalog if a load or a commit failed since the last one, or with `load` in any case: news of another server's change
+   * may be lost. Called at intervals. Throws what the store throws.
+   */
+  async catchUp(options: { readonly load: boolean }): Promise<void> {
+    if (this.#isBehind || options.load) await this.#exclusively(async () => await this.#refresh());
   }
 
   /** Calls back after every change, with the new snapshot. Returns the way to stop listening. */

@@ -172,6 +172,13 @@ export class Clients {
     );
   }
 
+  rename(server: number, name: string, to: string): void {
+    this.#change(server, (view, context) => {
+      const queue = view.queueByName(name);
+      return queue === undefined ? nothing : updateQueue(view, context, { id: queue.id, name: to as QueueName });
+    });
+  }
+
   /** Acknowledges all that is there, again and again, until `until`. */
   pollPolitely(name: string, everyMs: number, until: () => boolean): void {
     const plan = { thinkMs: 0, ack: 1, retry: 0, retryDelayS: null, extendMs: null, againMs: null };

@@ -119,7 +119,7 @@ export class Facade implements StorageEngine {
   }
 
   #catalog(): CatalogStore {
-    const { store, process, dice, faults } = this.#dependencies;
+    const { store, process, dice, faults, shared } = this.#dependencies;
     const { catalog } = store.engine;
     return {
       load: async () => await this.#read(() => catalog.load()),
@@ -127,8 +127,9 @@ export class Facade implements StorageEngine {
       onChange: (listener) =>
         catalog.onChange((revision) => {
           const hint = faults.ofHint(dice);
-          // News of settings may be late, but not lost: nothing makes up for that yet.
-          process.post(hint?.delayMs ?? 1_000, () => listener(revision));
+          if (hint !== undefined) process.post(hint.delayMs, () => listener(revision));
+          // A server alone on its data has its news from itself: there is no way on which it could be lost.
+          else if (!shared) process.post(0, () => listener(revision));
         }),
       readAudit: async (options) => await this.#read(() => catalog.readAudit(options)),
       putBlob: async (key, bytes) => await this.#write(() => catalog.putBlob(key, bytes)),

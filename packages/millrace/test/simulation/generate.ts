@@ -14,8 +14,18 @@ export function generate(seed: number): History {
   const kinds = weightedKinds(dice);
   const operations = Array.from({ length: dice.between(4, 45) }, () => dice.between(0, lengthMs))
     .toSorted((a, b) => a - b)
-    .map((at, id) => operationOf(dice, dice.pick(kinds), id, at, profile, queues));
+    .map((at, id) => operationOf(dice, dice.pick(kinds), id, at, profile, queues))
+    .map((operation, index, all) => soonAfterWork(dice, operation, all.slice(0, index)))
+    .toSorted((a, b) => a.at - b.at);
   return { seed, profile, queues, operations };
+}
+
+/** Interruptions are most telling while something is on its way: half of them come soon after a send or a pull. */
+function soonAfterWork(dice: Dice, operation: Operation, before: readonly Operation[]): Operation {
+  const interrupts = ["crash", "freeze", "stop", "kill", "deploy", "disk", "jump"].includes(operation.kind);
+  const work = before.filter(({ kind }) => kind === "send" || kind === "pull");
+  if (!interrupts || work.length === 0 || dice.chance(0.5)) return operation;
+  return { ...operation, at: dice.pick(work).at + dice.skewed(20_000) };
 }
 
 function profileOf(dice: Dice): Profile {
@@ -81,6 +91,7 @@ function weightedKinds(dice: Dice): OperationKind[] {
     "consumer",
     "deleteQueue",
     "createQueue",
+    "rename",
   ];
   const share = dice.pick([0, 0.15, 0.5]);
   return [...always, ...sometimes.filter(() => dice.chance(share))];
@@ -144,13 +155,29 @@ function operationOf(
       return { kind, id, at, server, queue, consumer: dice.chance(0.2) ? null : consumerSketch(dice, queue) };
     case "deleteQueue":
     case "createQueue":
-      return { kind, id, at, server, queue: dice.pick(names) };
+      return { kind, id, at, server, queue: dice.pick([...names, "dead"]) };
+    case "rename":
+      return { kind, id, at, server, queue: dice.pick([...names, "spare"]), to: dice.pick([...names, "spare"]) };
     case "crash":
-      return { kind, id, at, server, steps: dice.skewed(40), downMs: dice.pick([0, 200, 5_000, 60_000]) };
+      return {
+        kind,
+        id,
+        at,
+        server,
+        steps: dice.chance(0.4) ? 0 : dice.skewed(40),
+        downMs: dice.pick([0, 200, 5_000, 60_000]),
+      };
     case "stop":
       return { kind, id, at, server, giveUpMs: dice.pick([0, 1_000, 25_000]), downMs: dice.pick([0, 200, 5_000]) };
     case "freeze":
-      return { kind, id, at, server, steps: dice.skewed(40), ms: dice.pick([100, 5_000, 60_000, 1_200_000]) };
+      return {
+        kind,
+        id,
+        at,
+        server,
+        steps: dice.chance(0.4) ? 0 : dice.skewed(40),
+        ms: dice.pick([100, 5_000, 60_000, 1_200_000]),
+      };
     case "jump":
       return { kind, id, at, ms: dice.pick([-3_600_000, -5_000, 1_000, 60_000, 3_600_000]) };
     case "deploy":

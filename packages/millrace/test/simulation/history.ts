@@ -86,7 +86,8 @@ export type Operation = {
     }
   | { readonly kind: "deleteQueue"; readonly server: number; readonly queue: string }
   | { readonly kind: "createQueue"; readonly server: number; readonly queue: string }
-  /** kill -9, at the `steps`-th thing the server's store does or answers from then on. */
+  | { readonly kind: "rename"; readonly server: number; readonly queue: string; readonly to: string }
+  /** kill -9, at the `steps`-th thing the server's store does or answers from then on; 0: at once. */
   | { readonly kind: "crash"; readonly server: number; readonly steps: number; readonly downMs: number }
   | { readonly kind: "stop"; readonly server: number; readonly giveUpMs: number; readonly downMs: number }
   /** SIGSTOP, SIGCONT. */

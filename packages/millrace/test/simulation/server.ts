@@ -22,6 +22,8 @@ export interface ServerDependencies {
   readonly mood: () => Mood;
   readonly onRunning: (delivery: Delivery, change: 1 | -1) => void;
   readonly log: (line: string) => void;
+  /** Told of every event a server logs. */
+  readonly onEvent: (event: string) => void;
 }
 
 /** One run of the server, from its start to its end. */
@@ -183,9 +185,11 @@ export class SimulatedServer {
   }
 
   #logger(process: SimulatedProcess): Logger {
-    const { log } = this.#dependencies;
-    const write = (event: string, fields: unknown = {}): void =>
+    const { log, onEvent } = this.#dependencies;
+    const write = (event: string, fields: unknown = {}): void => {
+      onEvent(event);
       log(`${process.name}: ${event} ${JSON.stringify(fields)}`);
+    };
     return { debug: write, info: write, warn: write, error: write };
   }
 }

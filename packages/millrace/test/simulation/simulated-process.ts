@@ -79,8 +79,9 @@ export class SimulatedProcess {
     return !this.#alive || this.#frozen || this.#troubledAt >= mono;
   }
 
-  /** Lets something happen at the `steps`-th step of the store from now. */
+  /** Lets something happen at the `steps`-th step of the store from now; 0: at once. */
   arm(steps: number, run: () => void): void {
+    if (steps === 0) return run();
     this.#armed.push({ steps, run });
   }
 

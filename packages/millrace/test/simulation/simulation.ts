@@ -19,7 +19,7 @@ import { World } from "./world.ts";
 /** What happened in a history, counted. */
 export type Statistics = Record<string, number>;
 
-export interface Outcome {
+export interface Result {
   /** `undefined`: every law held. */
   readonly violation: Violation | undefined;
   readonly statistics: Statistics;
@@ -36,7 +36,7 @@ export interface Simulation {
 }
 
 /** Runs a history to its end or to the first broken law. `log` is told what happens, line by line. */
-export async function simulate(history: History, log: (line: string) => void = () => undefined): Promise<Outcome> {
+export async function simulate(history: History, log: (line: string) => void = () => undefined): Promise<Result> {
   const world = new World(history.profile);
   const ledger = new Ledger(world);
   const engine = await openMemoryEngine({ clock: world });
@@ -58,6 +58,7 @@ export async function simulate(history: History, log: (line: string) => void = (
         mood: () => mood,
         onRunning: (delivery, change) => running.change(delivery, change),
         log: write,
+        onEvent: (event) => count(`log: ${event}`),
       }),
   );
   const serving = (index: number): SimulatedServer["run"] =>
@@ -70,7 +71,7 @@ export async function simulate(history: History, log: (line: string) => void = (
   try {
     await setUp(simulation);
     for (const operation of history.operations) {
-      world.post(world.mono + operation.at - world.mono, () => {
+      world.post(operation.at, () => {
         write(`operation ${JSON.stringify(operation)}`);
         count(operation.kind);
         perform(operation);
@@ -106,6 +107,8 @@ export async function simulate(history: History, log: (line: string) => void = (
         return clients.deleteQueue(operation.server, operation.queue);
       case "createQueue":
         return clients.createQueue(operation.server, operation.queue, { delayS: 0, retentionS: 345_600 });
+      case "rename":
+        return clients.rename(operation.server, operation.queue, operation.to);
       case "crash": {
         const server = servers[operation.server];
         server?.current?.process.arm(operation.steps, () => {
