@@ -55,7 +55,7 @@ export class Admission {
     if (taken.kind === "taken") return;
     throw new MillraceError(
       "RATE_LIMITED",
-      `Too Many Requests: queue ${queue.name} takes ${perSecond} messages a second`,
+      `Too Many Requests: queue ${queue.name} takes ${perSecond === 1 ? "1 message" : `${perSecond} messages`} a second`,
       {
         fields: { retry_after_ms: taken.retryAfterMs },
       },

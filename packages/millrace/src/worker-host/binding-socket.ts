@@ -7,7 +7,16 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { isMillraceError, MillraceError } from "../core/index.ts";
-import type { Backlog, CatalogView, Logger, QueueId, QueueRecord, QueueReference, WorkerName } from "../core/index.ts";
+import type {
+  Backlog,
+  CatalogView,
+  ErrorCode,
+  Logger,
+  QueueId,
+  QueueRecord,
+  QueueReference,
+  WorkerName,
+} from "../core/index.ts";
 import { cloudflareError, limits } from "../contract/index.ts";
 import type { Intake } from "../broker/index.ts";
 import { readBatch, readMessage } from "./binding-request.ts";
@@ -144,8 +153,7 @@ export class BindingSocket implements AsyncDisposable {
       : new MillraceError("INTERNAL", "The message could not be stored", { cause: thrown });
     const { code, status } = cloudflareError(error.code, "data");
     const cause = headerText(error.detail);
-    // Workers with an older compatibility date see the reason phrase alone, and for throughput this one is documented.
-    const reason = error.code === "RATE_LIMITED" ? "Too Many Requests" : cause;
+    const reason = documentedReasons[error.code] ?? cause;
     const body = JSON.stringify({ error: error.message });
     response.writeHead(status, reason, {
       "content-type": "application/json",
@@ -162,6 +170,12 @@ function queueOf(catalog: CatalogView, { queue }: QueueBinding): QueueRecord {
   if (record === undefined) throw new MillraceError("QUEUE_NOT_FOUND", `Queue ${queue.queue_name} does not exist`);
   return record;
 }
+
+/** Workers with an older compatibility date see the reason phrase alone, and for limits of a queue it is documented. */
+const documentedReasons: Partial<Record<ErrorCode, string>> = {
+  RATE_LIMITED: "Too Many Requests",
+  BACKLOG_FULL: "Storage Limit Exceeded",
+};
 
 /** 0 means that there is no message. */
 function metrics({ count, bytes, oldestSentAt }: Backlog): string {
