@@ -4,6 +4,7 @@ export * from "./batch-window.ts";
 export * from "./catalog.ts";
 export * from "./catalog-store.ts";
 export * from "./concurrency.ts";
+export * from "./conservation.ts";
 export * from "./delays.ts";
 export * from "./errors.ts";
 export * from "./explain.ts";

@@ -2,8 +2,9 @@
 
 import type { CatalogStore } from "./catalog-store.ts";
 import type { BatchWindow } from "./batch-window.ts";
+import type { CountedQueue, Recount } from "./conservation.ts";
 import type { BatchId, Holder, LeaseId, MessageId, MessageRef, QueueId } from "./identity.ts";
-import type { Accounting, Backlog, LeasedBatch, NewMessage, PeekedMessage, Readiness } from "./message.ts";
+import type { Backlog, LeasedBatch, NewMessage, PeekedMessage, Readiness } from "./message.ts";
 import type { Decision, LeaseDecision } from "./settlement.ts";
 import type { EpochMs, Milliseconds } from "./time.ts";
 
@@ -91,6 +92,9 @@ export interface QueueSurvey {
   readonly readiness: Readiness;
 }
 
+/** A survey of one queue, with what became of everything it ever accepted. */
+export interface QueueMetrics extends QueueSurvey, Pick<CountedQueue, "accounting" | "held"> {}
+
 /** A place among the deliveries that may run at once. */
 export interface Slot {
   /** Frees the place. May be called twice. */
@@ -163,7 +167,14 @@ export interface StorageEngine extends AsyncDisposable {
     refs: readonly MessageRef[],
   ): Promise<{ readonly purged: number; readonly unknown: readonly MessageRef[] }>;
 
-  metrics(queue: QueueId): Promise<QueueSurvey & { readonly accounting: Accounting }>;
+  metrics(queue: QueueId): Promise<QueueMetrics>;
+
+  /**
+   * Recounts a queue by reading every message in it, trusting no counter. In slices, so that sends do not wait for long; the answer
+   * is nevertheless exact for the moment of the last slice, whatever came and went meanwhile. `proceed` is asked between slices:
+   * when it says false the recount is given up and `undefined` is answered.
+   */
+  verify(queue: QueueId, proceed?: () => boolean): Promise<Recount | undefined>;
 
   /** Every queue with a backlog or leases. Bounded work per queue; never reads the backlog itself. */
   survey(): Promise<readonly QueueSurvey[]>;

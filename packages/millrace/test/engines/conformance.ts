@@ -6,6 +6,7 @@ import { lookingConformance } from "./conformance/looking.ts";
 import { restartingConformance } from "./conformance/restarting.ts";
 import { sendingConformance } from "./conformance/sending.ts";
 import { settlingConformance } from "./conformance/settling.ts";
+import { verifyingConformance } from "./conformance/verifying.ts";
 import type { EngineUnderTest } from "./harness.ts";
 
 export function engineConformance(engine: EngineUnderTest): void {
@@ -13,6 +14,7 @@ export function engineConformance(engine: EngineUnderTest): void {
   leasingConformance(engine);
   settlingConformance(engine);
   lookingConformance(engine);
+  verifyingConformance(engine);
   catalogConformance(engine);
   restartingConformance(engine);
 }

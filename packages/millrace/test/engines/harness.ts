@@ -1,7 +1,7 @@
 // An engine under test: opened fresh for each test, with a clock the test moves, and the accounting law checked after every step.
 
 import assert from "node:assert/strict";
-import { after, epochMs, makeMessageId, milliseconds, minutes } from "../../src/core/index.ts";
+import { after, epochMs, judgeConservation, makeMessageId, milliseconds, minutes } from "../../src/core/index.ts";
 import type {
   Accounting,
   Backlog,
@@ -15,6 +15,7 @@ import type {
   LeaseRequest,
   NewMessage,
   QueueId,
+  Recount,
   SendReceipt,
   SettleReceipt,
   StorageEngine,
@@ -177,6 +178,14 @@ export class Harness implements AsyncDisposable {
     return (await this.engine.metrics(queue)).backlog;
   }
 
+  /** A recount that finds nothing wrong. */
+  async recount(queue: QueueId): Promise<Recount> {
+    const recount = await this.engine.verify(queue);
+    assert.ok(recount !== undefined);
+    assert.deepEqual(judgeConservation(recount), []);
+    return recount;
+  }
+
   async accounting(queue: QueueId): Promise<Accounting> {
     return (await this.engine.metrics(queue)).accounting;
   }
@@ -202,9 +211,10 @@ export class Harness implements AsyncDisposable {
   /** `accepted = backlog + acked + deadLettered + expired + purged + dropped`, for every queue. */
   async checkLaw(): Promise<void> {
     for (const queue of this.#queues) {
-      const { accounting, backlog } = await this.engine.metrics(queue);
+      const { accounting, backlog, held } = await this.engine.metrics(queue);
       const { accepted, acked, deadLettered, expired, purged, dropped } = accounting;
       assert.equal(accepted, backlog.count + acked + deadLettered + expired + purged + dropped, "the accounting law");
+      assert.equal(held, backlog.count, "every message waits in one place");
       assert.equal(backlog.oldestSentAt === undefined, backlog.count === 0);
       assert.ok(backlog.bytes >= 0);
     }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { after, decideWindow, epochMs, makeMessageId, milliseconds } from "../../src/core/index.ts";
+import { after, decideWindow, epochMs, judgeConservation, makeMessageId, milliseconds } from "../../src/core/index.ts";
 import type {
   BatchId,
   CatalogOperation,
@@ -414,6 +414,9 @@ class HistoryRun {
       assert.deepEqual([backlog.count, backlog.bytes], [queue.messages.length, queue.bytes]);
       assert.deepEqual(accounting, queue.counters);
       assert.equal(backlog.oldestSentAt, queue.messages[0]?.message.sentAt);
+      const recount = await this.#engine.verify(id);
+      assert.deepEqual(recount?.stored, { count: queue.messages.length, bytes: queue.bytes });
+      assert.deepEqual(judgeConservation(recount), []);
       const peeked = await this.#engine.peek(id, { max: 100 });
       assert.deepEqual(
         peeked.map(({ id: message, attempts, state, until }) => ({ message, attempts, state, until })),

@@ -93,6 +93,8 @@ export class Facade implements StorageEngine {
 
   metrics: StorageEngine["metrics"] = async (queue) => await this.#read(({ engine }) => engine.metrics(queue));
 
+  verify: StorageEngine["verify"] = async (queue) => await this.#read(({ engine }) => engine.verify(queue));
+
   survey: StorageEngine["survey"] = async () => await this.#read(({ engine }) => engine.survey());
 
   sweep: StorageEngine["sweep"] = async (queue, storedBefore, limit) => {

@@ -3,7 +3,6 @@
 
 import { decideWindow, LocalSlots, MillraceError } from "../../core/index.ts";
 import type {
-  Accounting,
   Clock,
   EngineCapabilities,
   EpochMs,
@@ -17,8 +16,10 @@ import type {
   NewMessage,
   PeekedMessage,
   QueueId,
+  QueueMetrics,
   QueueSurvey,
   Readiness,
+  Recount,
   SendReceipt,
   SettleReceipt,
   SettleRequest,
@@ -134,9 +135,13 @@ class MemoryEngine implements StorageEngine {
     return this.#queue(id).purgeByRef(refs);
   }
 
-  async metrics(id: QueueId): Promise<QueueSurvey & { readonly accounting: Accounting }> {
+  async metrics(id: QueueId): Promise<QueueMetrics> {
     const queue = this.#queue(id);
-    return { ...this.#survey(id, queue), accounting: queue.accounting() };
+    return { ...this.#survey(id, queue), accounting: queue.accounting(), held: queue.held() };
+  }
+
+  async verify(id: QueueId): Promise<Recount> {
+    return this.#queue(id).recount();
   }
 
   async survey(): Promise<readonly QueueSurvey[]> {

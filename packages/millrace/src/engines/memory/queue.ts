@@ -21,6 +21,7 @@ import type {
   PeekedMessage,
   QueueId,
   Readiness,
+  Recount,
   SettleRequest,
 } from "../../core/index.ts";
 
@@ -236,6 +237,28 @@ export class MemoryQueue {
 
   accounting(): Accounting {
     return { accepted: this.#accepted, ...this.#gone };
+  }
+
+  /** Messages on a timeline. */
+  held(): number {
+    return this.#ready.size + this.#delayed.size + this.#leased.size;
+  }
+
+  /** Looks each message up on the timelines, and reads it. */
+  recount(): Recount {
+    const stored = { count: 0, bytes: 0 };
+    let [stranded, doubled] = [0, 0];
+    for (const [number, { message }] of this.#messages) {
+      const places = [this.#ready, this.#delayed, this.#leased].filter((timeline) => timeline.has(number)).length;
+      if (places === 0) stranded += 1;
+      else stored.bytes += message.body.length;
+      stored.count += Math.min(places, 1);
+      doubled += Math.max(places - 1, 0);
+    }
+    const held = this.held();
+    const missing = held - doubled - stored.count;
+    const counters = { backlog: this.backlog(), accounting: this.accounting(), held };
+    return { ...counters, stored, stranded, missing, doubled, unreadable: 0 };
   }
 
   #apply(stored: Stored, decision: Decision, now: EpochMs, targets: ReadonlyMap<QueueId, MemoryQueue>): void {

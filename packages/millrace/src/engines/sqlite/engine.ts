@@ -1,8 +1,7 @@
 // The SQLite engine as the server's thread sees it: stamps and encodes requests, decodes answers, wakes listeners.
 
-import { LocalSlots } from "../../core/index.ts";
+import { LocalSlots, MillraceError } from "../../core/index.ts";
 import type {
-  Accounting,
   Clock,
   EngineCapabilities,
   EpochMs,
@@ -18,8 +17,10 @@ import type {
   NewMessage,
   PeekedMessage,
   QueueId,
+  QueueMetrics,
   QueueSurvey,
   Readiness,
+  Recount,
   SendReceipt,
   SettleReceipt,
   SettleRequest,
@@ -36,6 +37,9 @@ import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
 import type { Standing } from "./standings-frame.ts";
 import { ThreadLink } from "./thread-link.ts";
 import type { AnsweredRequest } from "./thread-link.ts";
+
+/** How often a recount that lost its object begins anew. */
+const mostLosses = 20;
 
 type WakeListener = (queue: QueueId, readiness: Readiness | undefined) => void;
 
@@ -66,6 +70,7 @@ class SqliteEngine implements StorageEngine {
   readonly #clock: Clock;
   readonly #slots: LocalSlots;
   readonly #listeners: Set<WakeListener>;
+  #recounts: Promise<unknown> = Promise.resolve();
 
   private constructor(link: ThreadLink, clock: Clock, listeners: Set<WakeListener>) {
     this.#link = link;
@@ -167,8 +172,15 @@ class SqliteEngine implements StorageEngine {
     return (await this.#ask({ op: "purgeByRef", queue, now: this.#clock.now(), refs })).result;
   }
 
-  async metrics(queue: QueueId): Promise<QueueSurvey & { readonly accounting: Accounting }> {
+  async metrics(queue: QueueId): Promise<QueueMetrics> {
     return { queue, ...(await this.#ask({ op: "metrics", queue, now: this.#clock.now() })).result };
+  }
+
+  /** One recount at a time; the next waits. */
+  async verify(queue: QueueId, proceed: () => boolean = () => true): Promise<Recount | undefined> {
+    const turn = this.#recounts.then(async () => await this.#recount(queue, proceed));
+    this.#recounts = turn.catch(() => undefined);
+    return await turn;
   }
 
   async survey(): Promise<readonly QueueSurvey[]> {
@@ -197,6 +209,17 @@ class SqliteEngine implements StorageEngine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.close();
     this.#listeners.clear();
+  }
+
+  async #recount(queue: QueueId, proceed: () => boolean): Promise<Recount | undefined> {
+    let found: Results["verify"] = "lost";
+    for (let losses = 0; proceed();) {
+      found = (await this.#ask({ op: "verify", queue, now: this.#clock.now(), begin: found === "lost" })).result;
+      if (typeof found === "object") return found;
+      if (found === "lost") losses += 1;
+      if (losses > mostLosses) throw new MillraceError("UNAVAILABLE", "The queue kept being purged during the recount");
+    }
+    return undefined;
   }
 
   async #ask<O extends Exclude<Operation, "send">>(

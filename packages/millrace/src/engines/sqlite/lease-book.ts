@@ -46,9 +46,15 @@ export class LeaseBook {
   readonly #ends = new Timeline();
   /** Redelivered messages: position to batch. */
   readonly #redelivered = new Map<number, number>();
+  #count = 0;
 
   get size(): number {
     return this.#batches.size;
+  }
+
+  /** How many messages are leased. */
+  get count(): number {
+    return this.#count;
   }
 
   get(batch: number): LeasedBatchEntry | undefined {
@@ -63,6 +69,7 @@ export class LeaseBook {
   /** Adds a batch, or replaces what is left of it; nothing left removes it. */
   put(entry: LeasedBatchEntry): void {
     const before = this.#batches.get(entry.batch);
+    this.#count += entry.items.length - (before?.items.length ?? 0);
     if (before?.isRedelivery === true) for (const { position } of before.items) this.#redelivered.delete(position);
     if (entry.items.length === 0) {
       this.#batches.delete(entry.batch);

@@ -10,6 +10,7 @@ import type { QueueId } from "../../core/index.ts";
 import { MillraceError } from "../../core/index.ts";
 import { ByteWriter } from "./bytes.ts";
 import { DeadRows, DeadRunCollector } from "./dead-rows.ts";
+import type { DeadRun } from "./dead-rows.ts";
 import { RunsTable } from "./fresh-line.ts";
 import { LaterTable } from "./later-line.ts";
 import { withItems } from "./lease-book.ts";
@@ -18,6 +19,7 @@ import { LogTable } from "./log-table.ts";
 import { readNote, writeNote } from "./note.ts";
 import type { LeaseFact, Note } from "./note.ts";
 import { QueueState } from "./queue-state.ts";
+import type { RunningRecount } from "./recount.ts";
 import type { QueueCounters, Outcome } from "./queue-state.ts";
 import type { Run } from "./run-list.ts";
 import { FoldTables } from "./state-tables.ts";
@@ -57,6 +59,8 @@ const noCounters: QueueCounters = {
 export class Ledger {
   readonly tables: Tables;
   readonly dead = new DeadRows();
+  /** Told of what leaves its queue. Gone when memory is read again. */
+  recount: RunningRecount | undefined;
   readonly #tuning: Tuning;
   readonly #byId = new Map<QueueId, QueueState>();
   readonly #byNumber = new Map<number, QueueState>();
@@ -196,12 +200,21 @@ export class Ledger {
   remove(queue: QueueState, outcome: Outcome, message: { readonly position: number; readonly size: number }): void {
     queue.countOut(outcome, 1, message.size);
     this.#newlyDead.add(message.position);
+    if (this.recount?.queue === queue.number) this.recount.removed(message.position, message.size);
     this.change(queue);
   }
 
   /** Nobody needs these rows of the log any more. */
   addDead(first: number, count = 1): void {
     this.#newlyDead.add(first, count);
+  }
+
+  /** All rows of the log that nobody needs and that are not deleted yet, this transaction's included, in order. */
+  deadRuns(): readonly DeadRun[] {
+    const all = new DeadRows();
+    all.add(this.dead.runs());
+    all.add(this.#newlyDead.runs);
+    return all.runs();
   }
 
   /** Puts on disk what this transaction changed; its last step before it is committed. */

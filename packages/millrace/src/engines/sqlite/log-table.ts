@@ -25,6 +25,7 @@ export class LogTable {
   readonly #header: Query<readonly [header: Uint8Array]>;
   readonly #messageFrom: Query<readonly [position: number, header: Uint8Array]>;
   readonly #messagesOf: Query<readonly [position: number, header: Uint8Array]>;
+  readonly #recordsOf: Query<readonly [position: number, data: Uint8Array]>;
   readonly #notesBehind: Query<readonly [position: number, data: Uint8Array]>;
   readonly #bounds: Query<readonly [first: number | null, last: number | null]>;
   readonly #deleteRange: Query;
@@ -45,6 +46,10 @@ export class LogTable {
     this.#messagesOf = new Query(
       database,
       `SELECT position, substr(data, 1, ${headerBytes}) FROM log WHERE position >= ? AND queue = ? ORDER BY position`,
+    );
+    this.#recordsOf = new Query(
+      database,
+      "SELECT position, data FROM log WHERE position BETWEEN ? AND ? AND queue = ? ORDER BY position",
     );
     this.#notesBehind = new Query(
       database,
@@ -114,6 +119,16 @@ export class LogTable {
   *messagesOf(queue: number, from: number): Generator<{ readonly position: number; readonly header: Buffer }> {
     this.flush();
     for (const [position, header] of this.#messagesOf.each(from, queue)) yield { position, header: asBuffer(header) };
+  }
+
+  /** Records of a queue's messages from one position to another, dead ones not yet deleted included. */
+  *recordsOf(
+    queue: number,
+    first: number,
+    last: number,
+  ): Generator<{ readonly position: number; readonly record: Buffer }> {
+    this.flush();
+    for (const [position, data] of this.#recordsOf.each(first, last, queue)) yield { position, record: asBuffer(data) };
   }
 
   notesBehind(position: number): IterableIterator<readonly [position: number, data: Uint8Array]> {

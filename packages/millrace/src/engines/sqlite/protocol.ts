@@ -2,9 +2,7 @@
 // travel in one buffer beside them, which changes hands instead of being copied.
 
 import type {
-  Accounting,
   AuditEntry,
-  Backlog,
   BatchWindow,
   CatalogOperation,
   EpochMs,
@@ -14,8 +12,9 @@ import type {
   MessageRef,
   Milliseconds,
   QueueId,
+  QueueMetrics,
   QueueSurvey,
-  Readiness,
+  Recount,
   SettleRequest,
 } from "../../core/index.ts";
 import type { Tuning } from "./ledger.ts";
@@ -81,6 +80,12 @@ export interface MetricsMessage extends Timed {
   readonly op: "metrics";
 }
 
+export interface VerifyMessage extends Timed {
+  readonly op: "verify";
+  /** Whether this is the first slice of a recount; one that runs is given up. */
+  readonly begin: boolean;
+}
+
 export interface SweepMessage extends Timed {
   readonly op: "sweep";
   readonly storedBefore: EpochMs;
@@ -117,6 +122,7 @@ export type Request =
   | PurgeMessage
   | PurgeByRefMessage
   | MetricsMessage
+  | VerifyMessage
   | SweepMessage
   | CommitMessage
   | { readonly op: "releaseHolder"; readonly holder: Holder; readonly now: EpochMs }
@@ -157,7 +163,9 @@ export interface Results {
   }[];
   readonly purge: { readonly purged: number };
   readonly purgeByRef: { readonly purged: number; readonly unknown: readonly MessageRef[] };
-  readonly metrics: { readonly backlog: Backlog; readonly readiness: Readiness; readonly accounting: Accounting };
+  readonly metrics: Omit<QueueMetrics, "queue">;
+  /** `lost`: memory was read again, or the queue purged: it has to begin anew. */
+  readonly verify: Recount | "more" | "lost";
   readonly sweep: { readonly expired: number; readonly more: boolean; readonly nextStoredAt: EpochMs | undefined };
   readonly commit: number;
   readonly releaseHolder: number;

@@ -93,6 +93,11 @@ export class QueueState {
     return { accepted, acked, deadLettered, expired, purged, dropped };
   }
 
+  /** Messages in the three lines, which together hold each once: counted apart from the backlog, which this must equal. */
+  held(): number {
+    return this.fresh.count + this.later.count + this.leases.count;
+  }
+
   /** `ready` is exact up to a thousand due messages, beside any number of fresh ones. */
   readiness(now: EpochMs): Readiness {
     return {

@@ -16,6 +16,7 @@ import { lease } from "./operations/lease.ts";
 import { expiredLeases, peek } from "./operations/look.ts";
 import { send } from "./operations/send.ts";
 import { extend, releaseHolder, settle } from "./operations/settle.ts";
+import { verify } from "./operations/verify.ts";
 import { done } from "./protocol.ts";
 import type { Answer, Failure, Operation, Request, Results } from "./protocol.ts";
 import { Query, sqliteErrorCode } from "./sql.ts";
@@ -203,8 +204,15 @@ export class Store {
       case "metrics": {
         // At this very point of the group: what a group's standings tell may include what came after.
         const queue = ledger.queue(request.queue);
-        return { backlog: queue.backlog(), readiness: queue.readiness(request.now), accounting: queue.accounting() };
+        return {
+          backlog: queue.backlog(),
+          readiness: queue.readiness(request.now),
+          accounting: queue.accounting(),
+          held: queue.held(),
+        };
       }
+      case "verify":
+        return verify(ledger, request);
       case "sweep":
         return sweep(ledger, ledger.queue(request.queue), request.storedBefore, request.limit);
       case "releaseHolder": {

@@ -1,0 +1,113 @@
+// The law that nothing is lost: every message a queue ever accepted is stored, or left it by a way that was counted.
+//
+//   accepted = backlog + acked + deadLettered + expired + purged + dropped
+//
+// Two sets of facts are judged by it. What an engine counts as it goes is cheap and looked at all the time. What a recount finds by
+// reading every message does not trust those counters. Pure: facts in, what is wrong with them out.
+
+import type { Accounting, Backlog } from "./message.ts";
+
+/** What an engine counts as it goes, all at the same moment. */
+export interface CountedQueue {
+  readonly backlog: Pick<Backlog, "count" | "bytes">;
+  readonly accounting: Accounting;
+  /** Messages that are ready, delayed or leased, counted where they wait: another count than `backlog`, which it must equal. */
+  readonly held: number;
+}
+
+/** What reading every message of a queue found, and the counters of the very same moment. */
+export interface Recount extends CountedQueue {
+  /** Messages that are stored and that consumers get, or have. */
+  readonly stored: { readonly count: number; readonly bytes: number };
+  /** Stored, neither settled nor deleted, and yet waiting nowhere: no consumer would ever get them. */
+  readonly stranded: number;
+  /** Waiting or leased, but no longer stored. */
+  readonly missing: number;
+  /** Waiting in more than one place: consumers would get them twice. */
+  readonly doubled: number;
+  /** Of those stored: no message can be made of what is there. */
+  readonly unreadable: number;
+}
+
+export type DiscrepancyCode =
+  | "UNBALANCED"
+  | "MISCOUNTED"
+  | "RECOUNT_DIFFERS"
+  | "STRANDED"
+  | "MISSING"
+  | "DOUBLED"
+  | "UNREADABLE";
+
+/** Something that ought not to be. */
+export interface Discrepancy {
+  readonly code: DiscrepancyCode;
+  /** One sentence with the numbers, for people. */
+  readonly text: string;
+  /** What to do. */
+  readonly remedy: string;
+}
+
+/** Accepted messages that are neither held nor left by a counted way. 0: the law holds; below 0: more left than came. */
+export function imbalanceOf({ accounting, held }: Pick<CountedQueue, "accounting" | "held">): number {
+  const { accepted, acked, deadLettered, expired, purged, dropped } = accounting;
+  return accepted - (held + acked + deadLettered + expired + purged + dropped);
+}
+
+const report =
+  "Keep a copy (`millrace backup`) and the server's log, and report it: it is a defect in Millrace or damage to its data.";
+const recount = `\`millrace doctor --deep\` reads every message and says whether any is gone. ${report}`;
+const restart = `Restart the server, which reads from disk where each message is. If that does not mend it: ${report}`;
+const restore = "Restore the newest backup into a folder of its own, and from it export and import what is gone here.";
+
+/** What is wrong, the weightiest first; empty: the law holds. Facts of a recount are judged further than counters alone. */
+export function judgeConservation(facts: CountedQueue | Recount): readonly Discrepancy[] {
+  return [...("stored" in facts ? judgeRecount(facts) : []), ...judgeCounters(facts)];
+}
+
+function judgeCounters(facts: CountedQueue): Discrepancy[] {
+  const found: Discrepancy[] = [];
+  const { backlog, held } = facts;
+  const imbalance = imbalanceOf(facts);
+  if (imbalance !== 0) {
+    const what =
+      imbalance > 0
+        ? `${imbalance} accepted messages are unaccounted for`
+        : `${-imbalance} more messages left or are held than were ever accepted`;
+    found.push({ code: "UNBALANCED", text: `${what} (${sum(facts)})`, remedy: recount });
+  }
+  if (backlog.count !== held) {
+    const text = `the backlog is counted as ${backlog.count}, but ${held} messages are ready, delayed or leased`;
+    found.push({ code: "MISCOUNTED", text, remedy: restart });
+  }
+  return found;
+}
+
+function judgeRecount(facts: Recount): Discrepancy[] {
+  const found: Discrepancy[] = [];
+  const { stored, backlog, stranded, missing, doubled, unreadable } = facts;
+  if (missing > 0) {
+    const text = `${missing} messages wait to be delivered, or are leased, but are no longer stored`;
+    found.push({ code: "MISSING", text, remedy: restore });
+  }
+  if (unreadable > 0) {
+    found.push({ code: "UNREADABLE", text: `${unreadable} stored messages cannot be read`, remedy: restore });
+  }
+  if (stranded > 0) {
+    const text = `${stranded} messages are stored but wait nowhere: no consumer would get them`;
+    found.push({ code: "STRANDED", text, remedy: restart });
+  }
+  if (doubled > 0) {
+    const text = `${doubled} messages wait in two places: consumers would get them twice`;
+    found.push({ code: "DOUBLED", text, remedy: restart });
+  }
+  if (stored.count !== backlog.count || stored.bytes !== backlog.bytes) {
+    const text = `${stored.count} messages of ${stored.bytes} bytes are stored, but the backlog counts ${backlog.count} of ${backlog.bytes}`;
+    found.push({ code: "RECOUNT_DIFFERS", text, remedy: report });
+  }
+  return found;
+}
+
+function sum({ accounting, held }: CountedQueue): string {
+  const { accepted, acked, deadLettered, expired, purged, dropped } = accounting;
+  return `${accepted} accepted; ${held} held + ${acked} acked + ${deadLettered} dead-lettered + ${expired} expired + ${purged} purged + ${dropped} dropped`;
+}
