@@ -76,7 +76,8 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
     logger,
     holder: `server:${toHex(random.bytes(16))}` as Holder,
   });
-  started.defer(async () => await broker.stop(AbortSignal.timeout(drainGraceMs)));
+  const drain = async (): Promise<void> => await broker.stop(AbortSignal.timeout(drainGraceMs));
+  started.defer(drain);
   const api = started.use(
     createApi({
       controlPlane,
@@ -103,6 +104,8 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
     defaultWorker: settings.defaultWorker,
   });
   started.defer(async () => await router.close(requestGraceMs));
+  // Deliveries end first, and are waited for later: requests that take their time do not keep them going.
+  started.defer(() => void drain().catch(() => undefined)); // whoever waits for it is told
   let page = "";
   api.server.get("/", (_request, reply) => reply.header("content-type", "text/html; charset=utf-8").send(page));
   const address = await api.listen({ host: settings.host, port: settings.port });
@@ -116,7 +119,7 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
   });
 }
 
-/** Stops everything in the reverse order of its start: what accepts first, then what delivers, the store last. */
+/** Stops everything in the reverse order of its start: new deliveries and what accepts first, the store last. */
 function running(parts: AsyncDisposableStack, facts: Omit<RunningServer, "stop" | "closed">): RunningServer {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   let stopping: Promise<void> | undefined;
