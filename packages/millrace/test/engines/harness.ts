@@ -31,11 +31,22 @@ export interface EngineUnderTest {
 
 export interface OpenedEngine {
   readonly engine: StorageEngine;
-  /** Opens the same storage again, after `engine` was closed. Only called when `durable`. */
+  /** Closes the engine and opens the same storage again. Only called when `durable`. */
   reopen(): Promise<OpenedEngine>;
+  /** The same, but what is opened is what a kill of the process would have left. Only called when `durable`. */
+  crash(): Promise<OpenedEngine>;
   /** Deletes the storage. `engine` is closed by then. */
   destroy(): Promise<void>;
 }
+
+/** How an engine ends before its storage is opened again. */
+export type Restart = "reopen" | "crash";
+
+/** What an engine that is not durable says to that. */
+export const notDurable: Pick<OpenedEngine, Restart> = {
+  reopen: async () => await Promise.reject(new Error("not durable")),
+  crash: async () => await Promise.reject(new Error("not durable")),
+};
 
 /** Time moves only when the test says so. */
 export class ManualClock implements Clock {
@@ -82,10 +93,9 @@ export class Harness implements AsyncDisposable {
     return this.#opened.engine;
   }
 
-  /** Closes the engine and opens its storage again. */
-  async reopen(): Promise<void> {
-    await this.engine[Symbol.asyncDispose]();
-    this.#opened = await this.#opened.reopen();
+  /** Ends the engine, the one way or the other, and opens its storage again. */
+  async restart(how: Restart): Promise<void> {
+    this.#opened = await this.#opened[how]();
   }
 
   /** Makes a queue. */

@@ -5,8 +5,8 @@ import { test } from "node:test";
 import process from "node:process";
 import fc from "fast-check";
 import { openMemoryEngine } from "../../src/engines/memory/index.ts";
-import type { EngineUnderTest } from "./harness.ts";
-import { ManualClock } from "./harness.ts";
+import type { EngineUnderTest, Restart } from "./harness.ts";
+import { ManualClock, notDurable } from "./harness.ts";
 import { follow, histories } from "./random-history.ts";
 import { sqliteUnderTest } from "./sqlite-harness.ts";
 
@@ -15,15 +15,15 @@ const memory: EngineUnderTest = {
   durable: false,
   create: async (clock) => ({
     engine: await openMemoryEngine({ clock }),
-    reopen: async () => await Promise.reject(new Error("not durable")),
+    ...notDurable,
     destroy: async () => {},
   }),
 };
 
 const subjects: readonly (readonly [engine: EngineUnderTest, runs: number])[] = [
-  [memory, 300],
-  [sqliteUnderTest("sqlite", {}), 15],
-  [sqliteUnderTest("sqlite, folding all the time", { foldBytes: 300, runsInMemory: 0 }), 15],
+  [memory, 500],
+  [sqliteUnderTest("sqlite", {}), 20],
+  [sqliteUnderTest("sqlite, folding all the time", { foldBytes: 300, runsInMemory: 0 }), 20],
 ];
 
 for (const [underTest, runs] of subjects) {
@@ -33,10 +33,8 @@ for (const [underTest, runs] of subjects) {
     const subject = {
       clock,
       engine: () => opened.engine,
-      reopen: async (): Promise<void> => {
-        if (!underTest.durable) return;
-        await opened.engine[Symbol.asyncDispose]();
-        opened = await opened.reopen();
+      restart: async (how: Restart): Promise<void> => {
+        if (underTest.durable) opened = await opened[how]();
       },
     };
     const { MILLRACE_MODEL_RUNS, MILLRACE_MODEL_SEED, MILLRACE_MODEL_PATH } = process.env;

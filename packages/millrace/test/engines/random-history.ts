@@ -15,7 +15,7 @@ import type {
   QueueId,
   StorageEngine,
 } from "../../src/core/index.ts";
-import type { ManualClock } from "./harness.ts";
+import type { ManualClock, Restart } from "./harness.ts";
 import { Model, ModelQueue } from "./model.ts";
 import type { ModelMessage } from "./model.ts";
 
@@ -23,7 +23,7 @@ const queueCount = 3;
 const queueIndex = fc.nat(queueCount - 1);
 const span = fc.constantFrom(0, 1, 1_000, 60_000);
 const pick = fc.nat(1_000);
-const decisionKind = fc.constantFrom("ack", "retry", "delayedRetry", "deadLetter", "drop", "release");
+const decisionKind = fc.constantFrom("ack", "ack", "retry", "delayedRetry", "deadLetter", "drop", "release");
 
 const command = fc.oneof(
   {
@@ -87,7 +87,10 @@ const command = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("recreate"), queue: queueIndex }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("advance"), by: span }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen") }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("restart"), how: fc.constantFrom<Restart>("reopen", "crash", "crash") }),
+  },
 );
 
 type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
@@ -98,11 +101,11 @@ export const histories: fc.Arbitrary<readonly Command[]> = fc.array(command, {
   size: "max",
 });
 
-/** What a history runs on; `reopen` does nothing where nothing survives it. */
+/** What a history runs on; `restart` does nothing where nothing survives it. */
 export interface HistorySubject {
   readonly clock: ManualClock;
   readonly engine: () => StorageEngine;
-  readonly reopen: () => Promise<void>;
+  readonly restart: (how: Restart) => Promise<void>;
 }
 
 /** Does every command to both and compares all there is to see after each. */
@@ -166,8 +169,8 @@ class HistoryRun {
       case "advance":
         clock.advance(each.by);
         return;
-      case "reopen":
-        await this.#subject.reopen();
+      case "restart":
+        await this.#subject.restart(each.how);
         return;
       case "send":
         await this.#send(

@@ -1,9 +1,11 @@
 // SQLite engines in folders of their own.
 
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock, Logger } from "../../src/core/index.ts";
+import { databasePath } from "../../src/engines/sqlite/database.ts";
 import { openSqliteEngine } from "../../src/engines/sqlite/index.ts";
 import type { SqliteEngineOptions } from "../../src/engines/sqlite/index.ts";
 import type { EngineUnderTest, OpenedEngine } from "./harness.ts";
@@ -20,13 +22,35 @@ export function sqliteUnderTest(
   tuning: NonNullable<SqliteEngineOptions["tuning"]>,
   whileClosed: (folder: string) => Promise<void> = async () => {},
 ): EngineUnderTest {
-  const open = async (folder: string, clock: Clock): Promise<OpenedEngine> => ({
-    engine: await openSqliteEngine({ folder, clock, logger: silent, tuning }),
-    reopen: async () => {
-      await whileClosed(folder);
-      return await open(folder, clock);
-    },
-    destroy: async () => await rm(folder, { recursive: true, force: true }),
-  });
+  const open = async (folder: string, clock: Clock): Promise<OpenedEngine> => {
+    const engine = await openSqliteEngine({ folder, clock, logger: silent, tuning });
+    const destroy = async (): Promise<void> => await rm(folder, { recursive: true, force: true });
+    return {
+      engine,
+      destroy,
+      reopen: async () => {
+        await engine[Symbol.asyncDispose]();
+        await whileClosed(folder);
+        return await open(folder, clock);
+      },
+      crash: async () => {
+        const copy = await temporaryFolder();
+        copyAsCrashed(databasePath(folder), databasePath(copy));
+        await engine[Symbol.asyncDispose]();
+        await destroy();
+        return await open(copy, clock);
+      },
+    };
+  };
   return { name, durable: true, create: async (clock) => await open(await temporaryFolder(), clock) };
+}
+
+/** Copies a database that is in use. Nobody writes to it but the engine tidying up, so a log that stayed the same is whole. */
+function copyAsCrashed(from: string, to: string): void {
+  let log: Buffer;
+  do {
+    log = readFileSync(`${from}-wal`);
+    copyFileSync(from, to);
+  } while (!readFileSync(`${from}-wal`).equals(log));
+  writeFileSync(`${to}-wal`, log);
 }

@@ -68,7 +68,7 @@ test("damage inside the file is told to whoever meets it, and harms nobody else"
   const healthy = await harness.queue();
   await harness.send(queue, { body: new Uint8Array(100_000).fill(1) });
   await harness.send(healthy, ...texts(3));
-  await harness.reopen();
+  await harness.restart("reopen");
   const [broken, fine] = await Promise.allSettled([harness.lease(queue, 1), harness.engine.peek(healthy, { max: 3 })]);
   assert.ok(broken.status === "rejected" && isMillraceError(broken.reason, "DATA_DAMAGED"));
   assert.ok(fine.status === "fulfilled");

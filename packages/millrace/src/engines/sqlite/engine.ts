@@ -1,6 +1,6 @@
 // The SQLite engine as the server's thread sees it: stamps and encodes requests, decodes answers, wakes listeners.
 
-import { LocalSlots, MillraceError } from "../../core/index.ts";
+import { epochMs, LocalSlots, MillraceError } from "../../core/index.ts";
 import type {
   Clock,
   EngineCapabilities,
@@ -123,7 +123,9 @@ class SqliteEngine implements StorageEngine {
     leases: readonly LeaseId[],
     endsAt: EpochMs,
   ): Promise<{ readonly stale: readonly LeaseId[] }> {
-    return (await this.#ask({ op: "extend", queue, now: this.#clock.now(), leases, endsAt })).result;
+    return (
+      await this.#ask({ op: "extend", queue, now: this.#clock.now(), leases, endsAt: epochMs(Math.ceil(endsAt)) })
+    ).result;
   }
 
   async expiredLeases(queue: QueueId, limit: number): Promise<readonly ExpiredLease[]> {

@@ -123,7 +123,8 @@ export class LaterLine {
 
   /** The longest due ones, left in place. */
   due(now: EpochMs, max: number): readonly LaterMessage[] {
-    return this.dueCount(now) === 0 ? [] : this.#table.due.all(this.#queue, now, max).map(message);
+    const counted = Math.min(max, this.dueCount(now));
+    return counted === 0 ? [] : this.#table.due.all(this.#queue, now, counted).map(message);
   }
 
   /** Removes `count` messages, those that are due longest, `last` being the last of them. */

@@ -55,7 +55,7 @@ export function writeSendFrame(
   let at = offset + 2 + target.write(queue, offset + 2, "latin1");
   at = target.writeDoubleLE(now, at);
   at = target.writeUInt32LE(messages.length, at);
-  if (delayed) for (const { visibleAt } of messages) at = target.writeDoubleLE(visibleAt ?? 0, at);
+  if (delayed) for (const { visibleAt } of messages) at = target.writeDoubleLE(Math.ceil(visibleAt ?? 0), at);
   for (const message of messages) {
     const end = writeRecord(target, at + 4, message, now);
     target.writeUInt32LE(end - at - 4, at);

@@ -23,6 +23,12 @@ import type {
 import { readStandings } from "./standings-frame.ts";
 import type { Standing } from "./standings-frame.ts";
 
+/**
+ * What the thread makes dies young. Left alone V8 lets that grow to 48 MB before it looks, and the buffers of as many bodies with
+ * it: 410 MB resident after 6 million messages, against 170 MB, at the same speed.
+ */
+const threadMemory = { maxYoungGenerationSizeMb: 12 };
+
 /** Bytes of bodies and requests that may be under way to the thread; more wait here. */
 const inFlightBytes = 64_000_000;
 const inFlightRequests = 20_000;
@@ -89,7 +95,7 @@ export class ThreadLink {
     onStandings: (standings: readonly Standing[]) => void,
     module: URL = threadModule,
   ): Promise<ThreadLink> {
-    const worker = new Worker(module, { name: "millrace-store", workerData: start });
+    const worker = new Worker(module, { name: "millrace-store", workerData: start, resourceLimits: threadMemory });
     const opened = Promise.withResolvers<void>();
     const listen = (message: FromThread): void => {
       if (message.kind === "opened") opened.resolve();

@@ -3,13 +3,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seconds } from "../../../src/core/index.ts";
-import type { EngineUnderTest } from "../harness.ts";
+import type { EngineUnderTest, Restart } from "../harness.ts";
 import { at, bodiesOf, first, Harness, holderA, holderB, texts } from "../harness.ts";
 
 export function restartingConformance(engine: EngineUnderTest): void {
-  const skip = engine.durable ? false : "not a durable engine";
+  for (const how of ["reopen", "crash"] as const) restarts(engine, how);
 
-  test(`${engine.name}: messages in every state survive a restart`, { skip }, async () => {
+  test(
+    `${engine.name}: closing waits for what was asked before`,
+    { skip: engine.durable ? false : "not a durable engine" },
+    async () => {
+      await using harness = await Harness.open(engine);
+      const queue = await harness.queue();
+      const sends = texts(20).map(async (text) => await harness.engine.send(queue, [harness.message(text)]));
+      await harness.restart("reopen");
+      await Promise.all(sends);
+      assert.equal((await harness.backlog(queue)).count, 20);
+    },
+  );
+}
+
+function restarts(engine: EngineUnderTest, how: Restart): void {
+  const skip = engine.durable ? false : "not a durable engine";
+  const name = `${engine.name}, after a ${how}`;
+
+  test(`${name}: messages in every state survive a restart`, { skip }, async () => {
     await using harness = await Harness.open(engine);
     const queue = await harness.queue();
     const sent = harness.message({ body: "source", contentType: "json", source: "dash" });
@@ -26,7 +44,7 @@ export function restartingConformance(engine: EngineUnderTest): void {
       [at(messages, 5), "release"],
     );
     const before = [await harness.engine.metrics(queue), await harness.engine.peek(queue, { max: 100 })];
-    await harness.reopen();
+    await harness.restart(how);
     await harness.checkLaw();
     assert.deepEqual([await harness.engine.metrics(queue), await harness.engine.peek(queue, { max: 100 })], before);
     assert.deepEqual(await harness.engine.holders(), [holderB]);
@@ -49,46 +67,42 @@ export function restartingConformance(engine: EngineUnderTest): void {
     assert.deepEqual([again?.source, again?.contentType, again?.sentAt], ["dash", "json", sent.sentAt]);
   });
 
-  test(
-    `${engine.name}: leases survive a restart and can be settled, extended and expired after it`,
-    { skip },
-    async () => {
-      await using harness = await Harness.open(engine);
-      const queue = await harness.queue();
-      await harness.send(queue, ...texts(10));
-      const one = await harness.lease(queue, 4, { visibility: seconds(10) });
-      const two = await harness.lease(queue, 4, { visibility: seconds(20) });
-      await harness.settle(queue, [at(one.messages, 1), "ack"], [at(two.messages, 0), "retry"]);
-      await harness.engine.extend(queue, [at(one.messages, 3).lease], harness.clock.in(15_000));
-      await harness.reopen();
-      assert.equal((await harness.settle(queue, [at(one.messages, 0), "ack"])).done, 1);
-      assert.equal((await harness.settle(queue, [at(two.messages, 0), "ack"])).late.length, 1);
-      assert.deepEqual((await harness.settle(queue, [at(one.messages, 1), "ack"])).stale, [at(one.messages, 1).lease]);
-      harness.clock.advance(10_000);
-      assert.deepEqual(
-        (await harness.engine.expiredLeases(queue, 10)).map(({ lease }) => lease),
-        [at(one.messages, 2).lease],
-      );
-      harness.clock.advance(5_000);
-      assert.equal((await harness.engine.expiredLeases(queue, 10)).length, 2);
-      await harness.reopen();
-      assert.equal((await harness.settleWhole(queue, one.batch, "retry")).done, 2);
-      assert.equal((await harness.settleWhole(queue, two.batch, "ack")).done, 3);
-      assert.equal((await harness.backlog(queue)).count, 4);
-      const { messages } = await harness.lease(queue, 10);
-      assert.deepEqual(bodiesOf(messages).toSorted(), ["m2", "m3", "m8", "m9"]);
-      assert.notEqual(first(messages).lease, at(one.messages, 2).lease);
-    },
-  );
+  test(`${name}: leases survive a restart and can be settled, extended and expired after it`, { skip }, async () => {
+    await using harness = await Harness.open(engine);
+    const queue = await harness.queue();
+    await harness.send(queue, ...texts(10));
+    const one = await harness.lease(queue, 4, { visibility: seconds(10) });
+    const two = await harness.lease(queue, 4, { visibility: seconds(20) });
+    await harness.settle(queue, [at(one.messages, 1), "ack"], [at(two.messages, 0), "retry"]);
+    await harness.engine.extend(queue, [at(one.messages, 3).lease], harness.clock.in(15_000));
+    await harness.restart(how);
+    assert.equal((await harness.settle(queue, [at(one.messages, 0), "ack"])).done, 1);
+    assert.equal((await harness.settle(queue, [at(two.messages, 0), "ack"])).late.length, 1);
+    assert.deepEqual((await harness.settle(queue, [at(one.messages, 1), "ack"])).stale, [at(one.messages, 1).lease]);
+    harness.clock.advance(10_000);
+    assert.deepEqual(
+      (await harness.engine.expiredLeases(queue, 10)).map(({ lease }) => lease),
+      [at(one.messages, 2).lease],
+    );
+    harness.clock.advance(5_000);
+    assert.equal((await harness.engine.expiredLeases(queue, 10)).length, 2);
+    await harness.restart(how);
+    assert.equal((await harness.settleWhole(queue, one.batch, "retry")).done, 2);
+    assert.equal((await harness.settleWhole(queue, two.batch, "ack")).done, 3);
+    assert.equal((await harness.backlog(queue)).count, 4);
+    const { messages } = await harness.lease(queue, 10);
+    assert.deepEqual(bodiesOf(messages).toSorted(), ["m2", "m3", "m8", "m9"]);
+    assert.notEqual(first(messages).lease, at(one.messages, 2).lease);
+  });
 
-  test(`${engine.name}: a dead server's leases come back without costing the attempt`, { skip }, async () => {
+  test(`${name}: a dead server's leases come back without costing the attempt`, { skip }, async () => {
     await using harness = await Harness.open(engine);
     const queue = await harness.queue();
     await harness.send(queue, ...texts(3));
     await harness.lease(queue, 3, { holder: holderA });
-    await harness.reopen();
+    await harness.restart(how);
     assert.equal(await harness.checked(harness.engine.releaseHolder(holderA)), 3);
-    await harness.reopen();
+    await harness.restart(how);
     const { messages } = await harness.lease(queue, 3);
     assert.deepEqual(
       messages.map(({ body, attempts }) => [new TextDecoder().decode(body), attempts]),
@@ -96,7 +110,7 @@ export function restartingConformance(engine: EngineUnderTest): void {
     );
   });
 
-  test(`${engine.name}: what was purged, swept, moved or dropped stays gone after a restart`, { skip }, async () => {
+  test(`${name}: what was purged, swept, moved or dropped stays gone after a restart`, { skip }, async () => {
     await using harness = await Harness.open(engine);
     const queue = await harness.queue();
     const graveyard = await harness.queue();
@@ -111,7 +125,7 @@ export function restartingConformance(engine: EngineUnderTest): void {
     await harness.engine.purgeByRef(queue, [first(await harness.engine.peek(queue, { max: 1 })).ref]);
     await harness.settle(queue, [await harness.leaseOne(queue), { kind: "deadLetter", queue: graveyard }]);
     await harness.dropQueue(doomed);
-    await harness.reopen();
+    await harness.restart(how);
     await harness.checkLaw();
     assert.deepEqual(await harness.stored(queue), ["kept"]);
     assert.deepEqual(await harness.stored(graveyard), ["dead"]);
@@ -128,7 +142,7 @@ export function restartingConformance(engine: EngineUnderTest): void {
     assert.deepEqual(bodiesOf((await harness.lease(queue, 10)).messages), ["kept"]);
   });
 
-  test(`${engine.name}: a long history over many restarts keeps order and counts`, { skip }, async () => {
+  test(`${name}: a long history over many restarts keeps order and counts`, { skip }, async () => {
     await using harness = await Harness.open(engine);
     const queue = await harness.queue();
     const expected: string[] = [];
@@ -144,34 +158,25 @@ export function restartingConformance(engine: EngineUnderTest): void {
         got.push(...bodiesOf(leased.messages));
         await harness.settleWhole(queue, leased.batch, "ack");
       }
-      await harness.reopen();
+      await harness.restart(how);
       await harness.checkLaw();
     }
     got.push(...(await harness.stored(queue)));
     assert.deepEqual(got, expected);
   });
 
-  test(`${engine.name}: the catalog, the audit log and blobs survive a restart`, { skip }, async () => {
+  test(`${name}: the catalog, the audit log and blobs survive a restart`, { skip }, async () => {
     await using harness = await Harness.open(engine);
     const record = { kind: "thing", key: "a", value: { deep: [1, 2] } };
     const entry = { at: harness.clock.now(), action: "Put", actor: "tester", resource: "a", details: null };
     await harness.engine.catalog.commit({ expectedRevision: 0, operations: [{ kind: "put", record }], audit: [entry] });
     await harness.engine.catalog.putBlob("key", new Uint8Array([7]));
-    await harness.reopen();
+    await harness.restart(how);
     assert.deepEqual(await harness.engine.catalog.load(), { revision: 1, records: [record] });
     assert.deepEqual(
       (await harness.engine.catalog.readAudit({ limit: 10 })).map(({ action }) => action),
       ["Put"],
     );
     assert.deepEqual([...((await harness.engine.catalog.getBlob("key")) ?? [])], [7]);
-  });
-
-  test(`${engine.name}: closing waits for what was asked before`, { skip }, async () => {
-    await using harness = await Harness.open(engine);
-    const queue = await harness.queue();
-    const sends = texts(20).map(async (text) => await harness.engine.send(queue, [harness.message(text)]));
-    await harness.reopen();
-    await Promise.all(sends);
-    assert.equal((await harness.backlog(queue)).count, 20);
   });
 }

@@ -76,7 +76,7 @@ export function verifyingConformance(engine: EngineUnderTest): void {
     await harness.engine.purgeByRef(queue, refs);
     assert.equal((await harness.recount(queue)).stored.count, 1);
     if (engine.durable) {
-      await harness.reopen();
+      await harness.restart("reopen");
       assert.equal((await harness.recount(queue)).stored.count, 1);
     }
   });

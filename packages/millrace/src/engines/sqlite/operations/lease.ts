@@ -1,6 +1,6 @@
 // Hands messages out: the longest ready first, fresh ones and those due again merged by time.
 
-import { after, decideWindow, maxAttempts } from "../../../core/index.ts";
+import { after, decideWindow, epochMs, maxAttempts } from "../../../core/index.ts";
 import type { EpochMs } from "../../../core/index.ts";
 import type { AnswerBytes } from "../answer-bytes.ts";
 import type { LaterMessage } from "../later-line.ts";
@@ -29,7 +29,7 @@ export function lease(ledger: Ledger, request: LeaseMessage, bytes: AnswerBytes)
   if (taken.length === 0) return undefined;
 
   const batch = ledger.newBatch();
-  const endsAt = after(now, request.visibility);
+  const endsAt = epochMs(Math.ceil(after(now, request.visibility)));
   const items: LeasedItem[] = [];
   const records: Uint8Array[] = [];
   for (const { first, count, attempts: before } of taken) {

@@ -124,7 +124,7 @@ class Settlement {
         this.#ledger.remove(this.#queue, "dropped", item);
         return;
       case "retry": {
-        const dueAt = epochMs(Math.max(decision.visibleAt ?? 0, this.#now));
+        const dueAt = epochMs(Math.ceil(Math.max(decision.visibleAt ?? 0, this.#now)));
         this.#queue.later.insert({ position, dueAt, attempts });
         this.woken.add(this.#queue);
         return;
