@@ -2,16 +2,16 @@
 
 import { join } from "node:path";
 import { createApi, tokenAuthenticator } from "./api/index.ts";
-import { Broker, catalogEvents, ControlPlane, Intake } from "./broker/index.ts";
+import { Broker, catalogEvents, Conservation, ControlPlane, Intake } from "./broker/index.ts";
 import type { RunningServer, StartServer } from "./cli/index.ts";
 import { readServerFile } from "./config/index.ts";
 import type { ServerSettings } from "./config/index.ts";
 import { isMillraceError, MillraceError, toHex } from "./core/index.ts";
-import type { Backlog, Holder, Logger, StorageEngine } from "./core/index.ts";
+import type { Holder, Logger, StorageEngine } from "./core/index.ts";
 import { openSqliteEngine } from "./engines/sqlite/index.ts";
 import { landingPage } from "./landing-page.ts";
 import { createMetrics, observeLogger } from "./observability/index.ts";
-import type { QueueBacklog } from "./observability/index.ts";
+import type { QueueReading } from "./observability/index.ts";
 import { systemClock as clock, systemRandom as random, systemTimers as timers } from "./system.ts";
 import { WorkerHost } from "./worker-host/index.ts";
 
@@ -38,7 +38,7 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
   const engine = started.use(await openEngine(settings, log));
   const controlPlane = started.use(await ControlPlane.open(engine.catalog, clock, random));
   const metrics = createMetrics({
-    backlogs: async () => await backlogs(engine, controlPlane),
+    queues: async () => await readQueues(engine, controlPlane),
     now: Date.now,
     process: true,
   });
@@ -67,6 +67,7 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
       runFolder: join(settings.data, "run"),
     }),
   );
+  started.use(new Conservation({ engine, controlPlane, clock, timers, logger }));
   const broker = await Broker.start({
     engine,
     controlPlane,
@@ -130,11 +131,24 @@ function running(parts: AsyncDisposableStack, facts: Omit<RunningServer, "stop" 
   return { ...facts, stop, closed };
 }
 
-/** Every queue's backlog under its name, for the metrics. */
-async function backlogs(engine: StorageEngine, controlPlane: ControlPlane): Promise<readonly QueueBacklog[]> {
-  const known = new Map((await engine.survey()).map(({ queue, backlog }) => [queue, backlog]));
-  const empty: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
-  return controlPlane.view.all("queue").map(({ id, name }) => ({ queue: name, backlog: known.get(id) ?? empty }));
+/** Queues read in one go of the store. */
+const queuesAtOnce = 256;
+
+/** What the store counts of every queue, under its name, for the metrics. */
+async function readQueues(engine: StorageEngine, controlPlane: ControlPlane): Promise<readonly QueueReading[]> {
+  const queues = controlPlane.view.all("queue");
+  const readings: QueueReading[] = [];
+  for (let from = 0; from < queues.length; from += queuesAtOnce) {
+    const reading = queues.slice(from, from + queuesAtOnce).map(async ({ id, name }) => {
+      try {
+        readings.push({ ...(await engine.metrics(id)), queue: name });
+      } catch (error) {
+        if (!isMillraceError(error, "QUEUE_NOT_FOUND")) throw error; // deleted meanwhile
+      }
+    });
+    await Promise.all(reading);
+  }
+  return readings;
 }
 
 async function openEngine(settings: ServerSettings, logger: Logger): Promise<StorageEngine> {

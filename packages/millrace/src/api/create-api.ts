@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from "fastify";
 import { accountRoutes } from "./account.ts";
+import { accountingRoutes } from "./accounting.ts";
 import { auditRoutes } from "./audit.ts";
 import { consumerRoutes } from "./consumers.ts";
 import type { ApiDependencies } from "./dependencies.ts";
@@ -83,6 +84,7 @@ function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[]
     ...tailRoutes(dependencies, tails),
     ...elsewhereRoutes(dependencies),
     ...extensionRoutes(dependencies),
+    ...accountingRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),
   ];

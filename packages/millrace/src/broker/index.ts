@@ -2,6 +2,7 @@
 
 export * from "./broker.ts";
 export * from "./catalog-events.ts";
+export * from "./conservation.ts";
 export * from "./consumers.ts";
 export * from "./control-plane.ts";
 export * from "./intake.ts";

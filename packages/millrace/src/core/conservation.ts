@@ -71,12 +71,12 @@ function judgeCounters(facts: CountedQueue): Discrepancy[] {
   if (imbalance !== 0) {
     const what =
       imbalance > 0
-        ? `${imbalance} accepted messages are unaccounted for`
-        : `${-imbalance} more messages left or are held than were ever accepted`;
+        ? `accepted messages unaccounted for: ${imbalance}`
+        : `messages that left or are held, but were never accepted: ${-imbalance}`;
     found.push({ code: "UNBALANCED", text: `${what} (${sum(facts)})`, remedy: recount });
   }
   if (backlog.count !== held) {
-    const text = `the backlog is counted as ${backlog.count}, but ${held} messages are ready, delayed or leased`;
+    const text = `backlog as counted: ${backlog.count}; messages ready, delayed or leased: ${held}`;
     found.push({ code: "MISCOUNTED", text, remedy: restart });
   }
   return found;
@@ -86,22 +86,22 @@ function judgeRecount(facts: Recount): Discrepancy[] {
   const found: Discrepancy[] = [];
   const { stored, backlog, stranded, missing, doubled, unreadable } = facts;
   if (missing > 0) {
-    const text = `${missing} messages wait to be delivered, or are leased, but are no longer stored`;
+    const text = `messages that wait or are leased, but are no longer stored: ${missing}`;
     found.push({ code: "MISSING", text, remedy: restore });
   }
   if (unreadable > 0) {
-    found.push({ code: "UNREADABLE", text: `${unreadable} stored messages cannot be read`, remedy: restore });
+    found.push({ code: "UNREADABLE", text: `stored messages that cannot be read: ${unreadable}`, remedy: restore });
   }
   if (stranded > 0) {
-    const text = `${stranded} messages are stored but wait nowhere: no consumer would get them`;
+    const text = `messages that are stored but wait nowhere, so that no consumer would get them: ${stranded}`;
     found.push({ code: "STRANDED", text, remedy: restart });
   }
   if (doubled > 0) {
-    const text = `${doubled} messages wait in two places: consumers would get them twice`;
+    const text = `messages that wait in two places, so that consumers would get them twice: ${doubled}`;
     found.push({ code: "DOUBLED", text, remedy: restart });
   }
   if (stored.count !== backlog.count || stored.bytes !== backlog.bytes) {
-    const text = `${stored.count} messages of ${stored.bytes} bytes are stored, but the backlog counts ${backlog.count} of ${backlog.bytes}`;
+    const text = `stored: ${stored.count} (${stored.bytes} bytes); backlog as counted: ${backlog.count} (${backlog.bytes} bytes)`;
     found.push({ code: "RECOUNT_DIFFERS", text, remedy: report });
   }
   return found;

@@ -11,6 +11,7 @@ export type EpochMs = number & { readonly [unit]: "epoch-ms" };
 export const milliseconds = (n: number): Milliseconds => n as Milliseconds;
 export const seconds = (n: number): Milliseconds => (n * 1_000) as Milliseconds;
 export const minutes = (n: number): Milliseconds => seconds(n * 60);
+export const hours = (n: number): Milliseconds => minutes(n * 60);
 export const epochMs = (n: number): EpochMs => n as EpochMs;
 
 /** The point in time a span after another one. */

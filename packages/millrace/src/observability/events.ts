@@ -200,6 +200,22 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: server,
     text: (f) => `cannot look over the queues: ${f.text("error")}. It is tried again`,
   }),
+  /**
+   * queue, problem, remedy, imbalance, backlog, held, accepted, acked, deadLettered, expired, purged, dropped: what the queue
+   * accepted is not what it holds and what left it. Said again every hour while it lasts.
+   */
+  "conservation.violated": event({
+    level: "error",
+    subject: field("queue"),
+    text: (f) => `MESSAGES DO NOT ADD UP: ${f.text("problem")}`,
+    detail: (f) => `${counts(f)}\n${f.text("remedy")}`,
+  }),
+  /** error */
+  "conservation.check_failed": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `cannot look whether messages add up: ${f.text("error")}. It is tried again`,
+  }),
   /** code, error: the store gave up; what was not answered may or may not be stored. */
   "storage.failed": event({ level: "error", subject: server, text: (f) => `the store failed: ${f.text("error")}` }),
   /** error: a defect met while a Worker sent. */
@@ -417,6 +433,12 @@ function settled(f: EventFields): string {
 function retryText(f: EventFields): string {
   const wait = f.number("retry_in_ms") > 0 ? ` in ${span(f.number("retry_in_ms"))}` : " at once";
   return f.has("next_attempt") ? `${wait} (attempt ${f.text("next_attempt")} of ${f.text("max_attempts")})` : wait;
+}
+
+/** Every number of a queue's accounting. */
+function counts(f: EventFields): string {
+  const names = ["accepted", "backlog", "held", "acked", "deadLettered", "expired", "purged", "dropped", "imbalance"];
+  return names.map((name) => `${name} ${f.text(name)}`).join(", ");
 }
 
 const several = (f: EventFields): string => (f.number("count") > 1 ? `${plural(f.number("count"), "message")} ` : "");

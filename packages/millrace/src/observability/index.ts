@@ -8,6 +8,6 @@ export { plural, span } from "./event-fields.ts";
 export { createLogger } from "./logger.ts";
 export type { LogDestination, LoggerOptions } from "./logger.ts";
 export { createMetrics } from "./metrics.ts";
-export type { Metrics, QueueBacklog } from "./metrics.ts";
+export type { Metrics, QueueReading } from "./metrics.ts";
 export { observeLogger } from "./observers.ts";
 export type { EventObserver } from "./observers.ts";

@@ -1,17 +1,17 @@
-// Numbers for Prometheus, counted from the same events the log shows, and the backlog read when somebody asks.
+// Numbers for Prometheus: what the store counts is read when somebody asks, the rest is counted from the events the log shows.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Backlog, LogFields } from "../core/index.ts";
+import { imbalanceOf } from "../core/index.ts";
+import type { Accounting, CountedQueue, LogFields, QueueMetrics } from "../core/index.ts";
 import type { EventObserver } from "./observers.ts";
 
-export interface QueueBacklog {
+export interface QueueReading extends Pick<QueueMetrics, "backlog">, Pick<CountedQueue, "accounting" | "held"> {
   readonly queue: string;
-  readonly backlog: Backlog;
 }
 
 export interface MetricsOptions {
-  /** Every queue with its backlog, read at each scrape; must be cheap however large the backlogs are. */
-  readonly backlogs: () => Promise<readonly QueueBacklog[]>;
+  /** Every queue and what the store counts of it, read at each scrape; must be cheap however large the backlogs are. */
+  readonly queues: () => Promise<readonly QueueReading[]>;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
   /** Also report this process: memory, CPU, event loop. */
@@ -29,7 +29,7 @@ export interface Metrics {
 const sendBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 const batchBuckets = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900];
 
-export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOptions): Metrics {
+export function createMetrics({ queues, now, process: ofProcess }: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
   if (ofProcess) collectDefaultMetrics({ register: registry });
@@ -39,17 +39,24 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
   const perWorker = (name: string, help: string): Counter<"worker"> =>
     new Counter({ name, help, labelNames: ["worker"], registers });
 
-  const accepted = perQueue("millrace_messages_accepted_total", "Messages stored and answered.");
+  /** Counted by the store, over restarts. */
+  const accounted: Readonly<Record<keyof Accounting, Counter<"queue">>> = {
+    accepted: perQueue(
+      "millrace_messages_accepted_total",
+      "Messages that came in: sent, redriven, or as dead letters.",
+    ),
+    acked: perQueue("millrace_messages_acked_total", "Messages that a consumer was done with."),
+    deadLettered: perQueue("millrace_messages_dead_lettered_total", "Messages moved to a dead letter queue."),
+    expired: perQueue("millrace_messages_expired_total", "Messages deleted by retention."),
+    purged: perQueue("millrace_messages_purged_total", "Messages deleted by a purge."),
+    dropped: perQueue("millrace_messages_dropped_total", "Messages given up without a dead letter queue."),
+  };
   const delivered = perQueue(
     "millrace_messages_delivered_total",
     "Messages handed to a Worker, every attempt counted.",
   );
   const batches = perQueue("millrace_batches_delivered_total", "Batches handed to a Worker.");
-  const acked = perQueue("millrace_messages_acked_total", "Messages a Worker was done with.");
   const retried = perQueue("millrace_messages_retried_total", "Messages to be delivered again.");
-  const deadLettered = perQueue("millrace_messages_dead_lettered_total", "Messages moved to a dead letter queue.");
-  const dropped = perQueue("millrace_messages_dropped_total", "Messages given up without a dead letter queue.");
-  const expired = perQueue("millrace_messages_expired_total", "Messages deleted by retention.");
   const failed = new Counter({
     name: "millrace_batches_failed_total",
     help: "Batches whose handler threw, was aborted or died.",
@@ -88,20 +95,21 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
     "Age of the oldest message in the backlog; 0 when there is none.",
   );
 
+  const imbalance = perQueueGauge(
+    "millrace_conservation_imbalance",
+    "Accepted messages that are neither held nor acked, dead-lettered, expired, purged or dropped: 0, or something is lost.",
+  );
+
   const settled = (f: LogFields): void => {
     const queue = queueOf(f);
     const outcome = textOf(f, "outcome");
-    acked.inc(queue, numberOf(f, "acked"));
     retried.inc(queue, numberOf(f, "retried"));
-    deadLettered.inc(queue, numberOf(f, "deadLettered"));
-    dropped.inc(queue, numberOf(f, "dropped"));
     if (outcome !== "ok") failed.inc({ ...queue, outcome });
     if (typeof f["ms"] === "number") batchTime.observe(queue, f["ms"] / 1_000);
   };
 
   const counting: Readonly<Record<string, (fields: LogFields) => void>> = {
     "message.accepted": (f) => {
-      accepted.inc(queueOf(f), numberOf(f, "count"));
       if (typeof f["ms"] === "number") sendTime.observe(f["ms"] / 1_000);
     },
     "batch.delivered": (f) => {
@@ -110,7 +118,6 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
     },
     "batch.completed": settled,
     "batch.failed": settled,
-    "message.expired": (f) => expired.inc(queueOf(f), numberOf(f, "count")),
     "worker.error": (f) => workerErrors.inc({ worker: textOf(f, "worker") }),
     "worker.restarting": (f) => workerRestarts.inc({ worker: textOf(f, "worker") }),
     "deploy.done": (f) => deploys.inc({ worker: textOf(f, "worker") }),
@@ -120,11 +127,15 @@ export function createMetrics({ backlogs, now, process: ofProcess }: MetricsOpti
     observe: (event, fields) => counting[event]?.(fields),
     contentType: registry.contentType,
     async render() {
-      const all = await backlogs();
+      const all = await queues();
       const at = now();
       // Queues may be gone since the last time.
-      for (const gauge of [backlogMessages, backlogBytes, oldestAge]) gauge.reset();
-      for (const { queue, backlog } of all) {
+      for (const gauge of [backlogMessages, backlogBytes, oldestAge, imbalance]) gauge.reset();
+      for (const counter of Object.values(accounted)) counter.reset();
+      for (const { queue, backlog, accounting, held } of all) {
+        for (const [what, counter] of Object.entries(accounted))
+          counter.inc({ queue }, accounting[what as keyof Accounting]);
+        imbalance.set({ queue }, imbalanceOf({ accounting, held }));
         backlogMessages.set({ queue }, backlog.count);
         backlogBytes.set({ queue }, backlog.bytes);
         oldestAge.set(

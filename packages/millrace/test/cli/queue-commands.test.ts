@@ -40,6 +40,36 @@ describe("queues", () => {
     assert.deepEqual(await mustJson("queues", "list"), []);
   });
 
+  test("say what became of every message, and doctor whether that adds up", async () => {
+    await must("queues", "create", "counted");
+    await must("queues", "send", "counted", "1", "2", "3");
+    assert.match(await must("queues", "info", "counted"), /^Accounting +3 accepted = 3 in the backlog$/m);
+    for (const [args, how] of [
+      [[], "by the counters; --deep reads every message"],
+      [["--deep"], "read one by one"],
+    ] as const) {
+      const { stdout } = await millrace(["doctor", ...args]);
+      assert.match(stdout, /^ok +Messages +\d+ queues?, \d+ accepted, 3 held: all accounted for \((.*)\)$/m);
+      assert.ok(stdout.includes(`(${how})`), stdout);
+    }
+    const { engine, controlPlane } = server.harness;
+    const metrics = engine.metrics.bind(engine);
+    const lossy = controlPlane.view.all("queue").find(({ name }) => name === "counted")?.id;
+    engine.metrics = async (queue) => ({ ...(await metrics(queue)), ...(queue === lossy && { held: 1 }) });
+    assert.match(
+      await must("queues", "info", "counted"),
+      /^Accounting +3 accepted ≠ 1 in the backlog\nVIOLATED +accepted messages unaccounted for: 2 .*millrace doctor --deep/m,
+    );
+    const { stdout, exitCode } = await millrace(["doctor"]);
+    assert.match(
+      stdout,
+      /^BAD +Messages +counted: 3 accepted ≠ 1 in the backlog\n +accepted messages unaccounted for: 2/m,
+    );
+    assert.equal(exitCode, 1);
+    engine.metrics = metrics;
+    await must("queues", "delete", "counted", "--force");
+  });
+
   test("what the API refuses is told in its words, with exit code 1", async () => {
     const { exitCode, stderr } = await millrace(["queues", "create", "not_valid"]);
     assert.equal(exitCode, 1);

@@ -82,7 +82,7 @@ test("a counter that is wrong is told from a message that is gone", async () => 
   assert.deepEqual(codes(recount), ["RECOUNT_DIFFERS", "UNBALANCED", "MISCOUNTED"]);
   assert.match(
     judgeConservation(recount)[1]?.text ?? "",
-    /^5 accepted messages are unaccounted for \(15 accepted; 10 held/,
+    /^accepted messages unaccounted for: 5 \(15 accepted; 10 held/,
   );
 });
 

@@ -16,6 +16,7 @@ import { examples } from "../help-examples.ts";
 import { createRestClient } from "../rest-client.ts";
 import { addTargetOptions, findTarget } from "../target.ts";
 import type { TargetOptions } from "../target.ts";
+import { checkMessages } from "./doctor-messages.ts";
 import { findWrangler } from "../wrangler/project-wrangler.ts";
 
 interface Finding {
@@ -25,7 +26,13 @@ interface Finding {
   readonly text: string;
 }
 
-type Check = (context: CommandContext, options: TargetOptions) => Promise<Omit<Finding, "what">>;
+interface DoctorOptions extends TargetOptions {
+  readonly json?: boolean;
+  /** Read every message. */
+  readonly deep?: boolean;
+}
+
+type Check = (context: CommandContext, options: DoctorOptions) => Promise<Omit<Finding, "what">>;
 
 const oldestNode = 24;
 
@@ -78,6 +85,13 @@ const checks: Readonly<Record<string, Check>> = {
       return { verdict: "bad", text: failureText(error) };
     }
   },
+  Messages: async (context, options) => {
+    try {
+      return await checkMessages(context, options);
+    } catch (error) {
+      return { verdict: "bad", text: `cannot be checked: ${failureText(error)}` };
+    }
+  },
   Wrangler: async ({ terminal }) => {
     try {
       const { version } = await findWrangler(terminal.cwd);
@@ -93,10 +107,16 @@ export function addDoctor(program: Command, context: CommandContext): void {
     .command("doctor")
     .summary("say what is wrong and how to mend it")
     .description("Looks at this machine, the data folder and the server, and says what is wrong and how to mend it.")
+    .option("--deep", "read every message that is stored instead of trusting counters")
     .option("--json", "print JSON for programs");
   addTargetOptions(doctor);
-  examples(doctor, ["millrace doctor"], ["millrace doctor --data /var/lib/millrace"]);
-  doctor.action(async (options: TargetOptions & { readonly json?: boolean }) => {
+  examples(
+    doctor,
+    ["millrace doctor"],
+    ["millrace doctor --data /var/lib/millrace"],
+    ["millrace doctor --deep", "is every accepted message accounted for? Reads them all"],
+  );
+  doctor.action(async (options: DoctorOptions) => {
     const findings: Finding[] = [];
     for (const [what, check] of Object.entries(checks)) findings.push({ what, ...(await check(context, options)) });
     if (options.json === true) printJson(context, findings);

@@ -1,9 +1,10 @@
 // `millrace queues list` and `info`.
 
 import type { Command } from "commander";
-import { explanationView, intakeLimitsView, messageMetrics } from "../../contract/rest/index.ts";
+import { accountingView, explanationView, intakeLimitsView, messageMetrics } from "../../contract/rest/index.ts";
 import type { ConsumerView, MessageMetrics, QueueView } from "../../contract/rest/index.ts";
 import { plural, span } from "../../observability/index.ts";
+import { accountingText, violationText } from "../accounting-text.ts";
 import { clientAction } from "../client-command.ts";
 import type { Outcome } from "../client-command.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -86,10 +87,11 @@ export async function readBacklog(client: RestClient, queueId: string): Promise<
 async function showInfo(client: RestClient, _options: object, name: string): Promise<Outcome> {
   const queue = await requireQueue(client, name);
   const metrics = await readBacklog(client, queue.queue_id);
+  const accounting = await client.call("GET", `/millrace/queues/${queue.queue_id}/accounting`, accountingView);
   const limits = await client.call("GET", `/millrace/queues/${queue.queue_id}/limits`, intakeLimitsView);
   const { settings } = queue;
   return {
-    json: { ...queue, metrics, limits },
+    json: { ...queue, metrics, accounting, limits },
     people: () =>
       facts([
         ["Name", queue.queue_name],
@@ -98,6 +100,8 @@ async function showInfo(client: RestClient, _options: object, name: string): Pro
         ["State", stateText(queue)],
         ["Backlog", `${plural(metrics.backlog_count, "message")}, ${bytes(metrics.backlog_bytes)}`],
         ["Oldest", oldest(metrics)],
+        ["Accounting", accountingText(accounting)],
+        ["VIOLATED", violationText(accounting)],
         ["Delivery delay", `${settings.delivery_delay} s`],
         ["Retention", `${settings.message_retention_period} s (${span(settings.message_retention_period * 1_000)})`],
         ["Limits", `${bytes(limits.backlog_limit_bytes)} in all${rateText(limits.messages_per_second)}`],

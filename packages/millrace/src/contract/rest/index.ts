@@ -1,6 +1,7 @@
 // Request and response shapes of the REST API, as schemas: they check requests, type answers and make the OpenAPI document.
 
 export * from "./account.ts";
+export * from "./accounting.ts";
 export * from "./audit.ts";
 export * from "./envelope.ts";
 export * from "./extensions.ts";
