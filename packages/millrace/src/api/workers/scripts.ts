@@ -37,7 +37,7 @@ export function scriptRoutes({ controlPlane, host }: ApiDependencies, uploads: W
       handle: async ({ params, bytes, contentType, principal }) => {
         const { worker, version, messages } = await uploads.upload({
           worker: workerNameOf(params),
-          form: await readUploadForm(bytes, contentType),
+          form: readUploadForm(bytes, contentType),
           actor: principal.name,
           deploy: { source: "wrangler" },
           mayCreate: true,

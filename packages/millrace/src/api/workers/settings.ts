@@ -57,7 +57,7 @@ export function settingRoutes({ controlPlane }: ApiDependencies, uploads: Worker
       handle: async ({ params, bytes, contentType, principal }) => {
         const { view } = controlPlane;
         const worker = existingWorkerOf(view, params);
-        const form = await readUploadForm(bytes, contentType, "settings");
+        const form = readUploadForm(bytes, contentType, "settings");
         const metadata = parseMetadata(form.metadata);
         requireNewestDeployed(view, worker);
         const previous = newestVersion(view, worker.name);

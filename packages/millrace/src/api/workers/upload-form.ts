@@ -1,8 +1,10 @@
-// Reads the multipart form of an upload. Its size is bounded by the route; the platform's own parser takes it apart.
+// Reads the multipart form of an upload. Its size is bounded by the route.
 
 import { MillraceError } from "../../core/index.ts";
 import { limits } from "../../contract/index.ts";
 import { parseJsonBody } from "../json-body.ts";
+import { parseMultipart } from "./multipart.ts";
+import type { FormPart } from "./multipart.ts";
 
 /** A part that carries a module. */
 export interface UploadedPart {
@@ -21,54 +23,34 @@ export interface UploadForm {
 }
 
 /** Throws `REQUEST_MALFORMED` and `REQUEST_INVALID`. */
-export async function readUploadForm(
+export function readUploadForm(
   bytes: Uint8Array | undefined,
   contentType: string | undefined,
   metadataName: "metadata" | "settings" = "metadata",
-): Promise<UploadForm> {
-  const form = await parseForm(bytes, contentType);
-  let metadata: unknown;
-  let hasMetadata = false;
+): UploadForm {
+  const form = parseMultipart(bytes ?? new Uint8Array(), contentType);
+  const [metadata, another] = form.filter(({ field }) => field === metadataName);
+  if (metadata === undefined) throw new MillraceError("REQUEST_INVALID", `The form has no part named ${metadataName}`);
+  if (another !== undefined) throw new MillraceError("REQUEST_INVALID", `The form has two parts named ${metadataName}`);
+
   const parts = new Map<string, UploadedPart>();
-  for (const [field, value] of form) {
-    if (field === metadataName) {
-      if (hasMetadata) throw new MillraceError("REQUEST_INVALID", `The form has two parts named ${metadataName}`);
-      hasMetadata = true;
-      metadata = parseJsonBody(await bytesOf(value));
-      continue;
-    }
+  for (const { field, filename, contentType: type, bytes: content } of form) {
+    if (field === metadataName) continue;
     // wrangler gives field and file the same name; the SDK's fields are called `files[…]`.
-    const name = typeof value === "string" || value.name === "" || value.name === "blob" ? field : value.name;
+    const name = filename === undefined || filename === "" || filename === "blob" ? field : filename;
     if (parts.has(name)) throw new MillraceError("REQUEST_INVALID", `The form has two parts named ${shown(name)}`);
     if (parts.size >= limits.worker.modules) {
       throw new MillraceError("REQUEST_INVALID", `The form has more than ${limits.worker.modules} modules`);
     }
-    const type = typeof value === "string" ? "text/plain" : value.type;
-    parts.set(name, {
-      name,
-      field,
-      contentType: (type.split(";", 1)[0] ?? "").trim().toLowerCase(),
-      bytes: await bytesOf(value),
-    });
+    parts.set(name, { name, field, contentType: typeOf(filename, type), bytes: content });
   }
-  if (!hasMetadata) throw new MillraceError("REQUEST_INVALID", `The form has no part named ${metadataName}`);
-  return { metadata, parts: [...parts.values()] };
+  return { metadata: parseJsonBody(metadata.bytes), parts: [...parts.values()] };
 }
 
-async function parseForm(bytes: Uint8Array | undefined, contentType: string | undefined): Promise<FormData> {
-  if (bytes === undefined || contentType === undefined || !/^multipart\/form-data\s*;/i.test(contentType)) {
-    throw new MillraceError("REQUEST_MALFORMED", "Expected a multipart/form-data body");
-  }
-  try {
-    const body = bytes as Uint8Array<ArrayBuffer>;
-    return await new Response(body, { headers: { "content-type": contentType } }).formData();
-  } catch (error) {
-    throw new MillraceError("REQUEST_MALFORMED", "The multipart/form-data body could not be read", { cause: error });
-  }
-}
-
-async function bytesOf(value: string | File): Promise<Uint8Array> {
-  return typeof value === "string" ? new TextEncoder().encode(value) : await value.bytes();
+/** What is no file is text, and a file without a type is bytes. */
+function typeOf(filename: FormPart["filename"], contentType: string): string {
+  if (contentType !== "") return contentType;
+  return filename === undefined ? "text/plain" : "application/octet-stream";
 }
 
 function shown(name: string): string {

@@ -40,7 +40,7 @@ export function versionRoutes({ controlPlane }: ApiDependencies, uploads: Worker
       handle: async ({ params, bytes, contentType, principal }) => {
         const { version, messages } = await uploads.upload({
           worker: workerNameOf(params),
-          form: await readUploadForm(bytes, contentType),
+          form: readUploadForm(bytes, contentType),
           actor: principal.name,
           deploy: undefined,
           mayCreate: false,
