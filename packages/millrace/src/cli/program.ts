@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import { addAudit } from "./commands/audit.ts";
+import { addBench } from "./commands/bench.ts";
 import { addDev } from "./commands/dev.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addQueues } from "./commands/queues.ts";
@@ -48,5 +49,6 @@ Examples:
   addTokens(program, context);
   addAudit(program, context);
   addDoctor(program, context);
+  addBench(program, context);
   return program;
 }

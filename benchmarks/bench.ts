@@ -1,0 +1,16 @@
+// The entry: `npm run bench -- [names] [options]`. Without names, all benchmarks but those of other systems, which `peers` runs.
+
+import { delivery } from "./delivery.ts";
+import { runAll } from "./harness/alone.ts";
+import { idle } from "./idle.ts";
+import { latency } from "./latency.ts";
+import { pull } from "./pull.ts";
+import { restPush } from "./rest-push.ts";
+import { startWithBacklog } from "./start-with-backlog.ts";
+import { steadyState } from "./steady-state.ts";
+import { workerSend } from "./worker-send.ts";
+
+await runAll(
+  [workerSend, restPush, delivery, pull, latency, steadyState, startWithBacklog, idle],
+  process.argv.slice(2),
+);

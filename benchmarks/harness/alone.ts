@@ -1,0 +1,53 @@
+// Runs benchmarks for people: prints as it goes, writes the results and the page.
+
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Benchmark } from "./benchmark.ts";
+import { readMachine } from "./machine.ts";
+import { readOptions, usage } from "./options.ts";
+import { updatePage } from "./page.ts";
+import { runBenchmark } from "./run.ts";
+
+/** Of a benchmark's own file: only this one is run. */
+export async function runAlone(benchmark: Benchmark): Promise<void> {
+  await runAll([benchmark], process.argv.slice(2));
+}
+
+/** Runs those that are named, or all. Sets the exit code. */
+export async function runAll(benchmarks: readonly Benchmark[], argv: readonly string[]): Promise<void> {
+  if (argv.includes("--help") || argv.includes("-h")) {
+    console.log(`${usage}\n\nNames: ${benchmarks.map(({ name }) => name).join(" ")}`);
+    return;
+  }
+  const evidence = fileURLToPath(new URL("../../docs/evidence/performance", import.meta.url));
+  const { names, options, results, folder } = await readOptions(argv, evidence);
+  const unknown = names.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+  if (unknown.length > 0) {
+    const known = benchmarks.map(({ name }) => name).join(", ");
+    console.error(`There is no benchmark ${unknown.join(", ")}. There are: ${known}.`);
+    process.exitCode = 2;
+    return;
+  }
+  const root = await mkdtemp(join(folder, "millrace-bench-"));
+  try {
+    const machine = await readMachine(root);
+    console.log(JSON.stringify(machine));
+    for (const benchmark of benchmarks) {
+      if (names.length > 0 && !names.includes(benchmark.name)) continue;
+      console.log(`\n${benchmark.title} (${benchmark.name})`);
+      const result = await runBenchmark(benchmark, { options, machine, folder: root, tell: console.log });
+      if (results === undefined) continue;
+      await mkdir(results, { recursive: true });
+      await writeFile(join(results, `${benchmark.name}.json`), `${JSON.stringify(result, rounded, 2)}\n`);
+    }
+    if (results === evidence) await updatePage(evidence);
+  } finally {
+    await rm(root, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** Six digits say more than any run can. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
+}

@@ -1,0 +1,37 @@
+// Stores numbered messages in a queue as fast as bulk pushes take them in.
+
+import { messageBody } from "../../packages/millrace/src/cli/bench/message-body.ts";
+import type { LoadPlan, LoadResult } from "../../packages/millrace/src/cli/bench/http-load.ts";
+import type { ChildModule } from "./child-module.ts";
+import type { BenchQueue, MillraceServer } from "./server.ts";
+
+const perRequest = 100;
+const connections = 16;
+
+export async function storeMessages(
+  generator: ChildModule,
+  server: MillraceServer,
+  queue: BenchQueue,
+  plan: { readonly firstNumber: number; readonly messages: number; readonly bytes: number },
+): Promise<void> {
+  const { firstNumber, messages, bytes } = plan;
+  const whole = messages - (messages % perRequest);
+  if (whole > 0) await push(perRequest, firstNumber, whole / perRequest);
+  if (messages > whole) await push(messages - whole, firstNumber + whole, 1);
+
+  async function push(count: number, first: number, requests: number): Promise<void> {
+    const one = `{"body":${messageBody(bytes)}}`;
+    const body = `{"messages":[${Array.from({ length: count }, () => one).join(",")}]}`;
+    const texts = [server.requestText("POST", `${server.messagesPath(queue)}/batch`, body)];
+    const load: LoadPlan = {
+      address: server.address,
+      connections: Math.min(connections, requests),
+      seconds: 3_600,
+      requests,
+      texts,
+      firstNumber: first,
+    };
+    const { refused, firstRefusal } = await generator.call<LoadResult>("load", load);
+    if (refused.length > 0) throw new Error(`${refused.length} messages were refused: ${firstRefusal}`);
+  }
+}
