@@ -248,7 +248,7 @@ const rows: Readonly<Record<string, Row | readonly Row[]>> = {
 /** Limits that are no range of a request's field, and where they are shown instead. */
 const shownElsewhere: Readonly<Record<string, string>> = {
   "queue.backlogBytes": "below, and through the binding in worker-host/limits.test.ts",
-  "consumer.wallTimeMs": "worker-host/delivery.test.ts, with a shorter one",
+  "consumer.wallTimeMs": "worker-host/supervision.test.ts, with a shorter one",
   "worker.uploadBytes": "below",
   "worker.versions": "below",
   "worker.deployments": "below",
