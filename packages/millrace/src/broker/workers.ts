@@ -218,7 +218,7 @@ function withDeployment(
     const queues = consumed.map((consumer) => view.get("queue", consumer.queue_id)?.name ?? consumer.queue_id);
     throw new MillraceError(
       "WORKER_HAS_NO_QUEUE_HANDLER",
-      `Worker ${worker.name} consumes ${queues.join(", ")}, but this version exports no queue handler`,
+      `Worker ${worker.name} consumes ${queues.join(", ")}, but this version exports no queue handler; a consumer that the configuration names no more is detached with wrangler queues consumer remove`,
     );
   }
   const deployment: DeploymentRecord = {

@@ -368,6 +368,12 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("worker"),
     text: (f) => `answers at ${f.text("url")}${f.took()}`,
   }),
+  /** worker, queue, config: the configuration names the queue no more, and wrangler detaches nothing. */
+  "dev.detached": event({
+    level: "info",
+    subject: field("worker"),
+    text: (f) => `no longer consumes ${f.text("queue")}: ${f.text("config")} does not name it`,
+  }),
   /** config, message, output? */
   "dev.failed": event({
     level: "error",

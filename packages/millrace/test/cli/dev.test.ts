@@ -97,6 +97,14 @@ test("deploys, makes the queues it needs, follows changes, obeys keys and stops 
   keys.press("r");
   await output.until("my-app  answers at", 4);
 
+  // Neither a consumer nor a handler any more: detached first, or the version without a handler would be refused.
+  await writeFile(join(folder.path, "src", "index.js"), "export default { fetch() { return new Response() } }");
+  await output.until("this version exports no queue handler");
+  await writeFile(join(folder.path, "wrangler.toml"), config.replace(/\[\[queues\.consumers[^]*/, ""));
+  await output.until("my-app  no longer consumes my-app-events: wrangler.toml does not name it");
+  await output.until("my-app  answers at", 5);
+  assert.deepEqual(view().all("consumer"), []);
+
   assert.equal(keys.raw, true);
   keys.press("\u0003");
   const { exitCode, stderr } = await running;

@@ -77,6 +77,37 @@ describe("wrangler", () => {
   });
 });
 
+describe("wrangler deploy", () => {
+  test("leaves a consumer attached that the configuration names no more, and that is told with what to do", async () => {
+    await using server = await startApiServer();
+    const consumers = [{ queue: "orders" }, { queue: "mails" }];
+    const config = { name: "shop", main: "index.js", compatibility_date: "2026-10-01", queues: { consumers } };
+    await using folder = await project({
+      "wrangler.json": JSON.stringify(config),
+      "index.js": "export default { queue(batch) { batch.ackAll(); } }",
+    });
+    const options = { cwd: folder.path, env: { ...server.env, ...quietWrangler } };
+    const millrace = async (...args: readonly string[]): Promise<string> => {
+      const { exitCode, stderr } = await cli(args, options);
+      assert.equal(exitCode, 0, stderr);
+      return stderr;
+    };
+    for (const { queue } of consumers) await millrace("queues", "create", queue);
+    assert.equal(await millrace("wrangler", "deploy"), "");
+    await writeFile(
+      join(folder.path, "wrangler.json"),
+      JSON.stringify({ ...config, queues: { consumers: [{ queue: "mails" }] } }),
+    );
+    const note =
+      "millrace: queue orders still delivers to shop, though wrangler.json does not name it. wrangler leaves it so; to detach it: millrace queues consumer remove orders\n";
+    assert.equal(await millrace("wrangler", "deploy", "--dry-run"), "");
+    assert.equal(await millrace("wrangler", "deploy", "-c", "./wrangler.json"), note);
+    assert.equal(await millrace("wrangler", "triggers", "deploy"), note);
+    await millrace("queues", "consumer", "remove", "orders");
+    assert.equal(await millrace("wrangler", "deploy"), "");
+  });
+});
+
 describe("configurations", () => {
   test("are those named, each once, or the one of the folder in wrangler's order", async () => {
     await using folder = await project({

@@ -11,6 +11,7 @@ import { createRestClient } from "../rest-client.ts";
 import { addTargetOptions, findTarget } from "../target.ts";
 import type { Target, TargetOptions } from "../target.ts";
 import { startTemporaryServer } from "../temporary-server.ts";
+import { deployNotes } from "../wrangler/deploy-note.ts";
 import { exitCodeOf, findWrangler, startWrangler, wranglerEnvironment } from "../wrangler/project-wrangler.ts";
 
 export function addWrangler(program: Command, context: CommandContext): void {
@@ -42,7 +43,8 @@ async function runWrangler(context: CommandContext, args: readonly string[], opt
   const { cwd, env } = context.terminal;
   const wrangler = await findWrangler(cwd);
   await using reached = await reachServer(context, options);
-  const accountId = reached.target.accountId ?? (await createRestClient(reached.target).accountId());
+  const client = createRestClient(reached.target);
+  const accountId = await client.accountId();
   const child = startWrangler(wrangler, args, {
     cwd,
     env: wranglerEnvironment({ ...reached.target, accountId }, env),
@@ -54,7 +56,12 @@ async function runWrangler(context: CommandContext, args: readonly string[], opt
   process.on("SIGINT", ignore);
   process.on("SIGTERM", passOn);
   try {
-    return await exitCodeOf(child);
+    const exitCode = await exitCodeOf(child);
+    if (exitCode === 0) {
+      const notes = await deployNotes({ wrangler, args, client, cwd, env }).catch(() => []); // wrangler has done its work
+      for (const text of notes) note(context, `millrace: ${text}`);
+    }
+    return exitCode;
   } finally {
     process.off("SIGINT", ignore);
     process.off("SIGTERM", passOn);

@@ -3,7 +3,9 @@
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../../core/index.ts";
+import { z } from "zod";
 import { failureText } from "../command-failure.ts";
+import { leftConsumers } from "../left-consumers.ts";
 import type { RestClient } from "../rest-client.ts";
 import type { Target } from "../target.ts";
 import { exitCodeOf, startWrangler, wranglerEnvironment } from "../wrangler/project-wrangler.ts";
@@ -46,6 +48,7 @@ export async function deploy(project: Project, context: DeployContext, file: str
     // Read again: it may be the configuration that changed.
     const config = await readProjectConfig(project.wrangler, project.path, environment, env);
     await createNeededQueues(context.client, config);
+    await detachLeftConsumers(project, config, context);
     const { exitCode, output } = await runDeploy(project, context);
     if (signal.aborted) return false;
     if (exitCode === 0) {
@@ -66,6 +69,23 @@ export async function deploy(project: Project, context: DeployContext, file: str
     if (!signal.aborted) logger.error("dev.failed", { message, config: project.shown, output: more.join("\n") });
   }
   return false;
+}
+
+/**
+ * This configuration alone says what its Worker consumes. Before the deploy: a version without a queue handler is refused as long
+ * as the Worker consumes.
+ */
+async function detachLeftConsumers(
+  { shown }: Project,
+  config: ProjectConfig,
+  { client, logger, forwarded }: DeployContext,
+): Promise<void> {
+  // Then it is another Worker that is deployed.
+  if (forwarded.some((argument) => /^(?:--name|--env|-e)(?:=|$)/.test(argument))) return;
+  for (const { queueName, path } of await leftConsumers(client, config)) {
+    await client.call("DELETE", path, z.unknown());
+    logger.info("dev.detached", { worker: config.name, queue: queueName, config: shown });
+  }
 }
 
 async function runDeploy(
