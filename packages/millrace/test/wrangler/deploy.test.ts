@@ -120,6 +120,32 @@ test("a first deploy creates the queue, uploads every module, attaches the consu
   assert.match(await harness.refused("delete --force", { in: project }), /Worker my-app does not exist/);
 });
 
+// No wrangler looks at consumers that its configuration does not name: neither a call nor a line of its output is about them
+// (4.153.0, 4.164.0 and the sources of August 2026).
+test("a consumer that the configuration names no more stays attached until it is removed, as on Cloudflare", async () => {
+  await using harness = await WranglerHarness.open();
+  const project = await harness.project("app", { "wrangler.jsonc": config, ...files });
+  await harness.must("deploy", { in: project });
+  const { producers } = config.queues;
+  await harness.project("app", { "wrangler.jsonc": { ...config, queues: { producers } } });
+  harness.requests.length = 0;
+  assert.doesNotMatch(await harness.must("deploy", { in: project }), /Consumer for/);
+  assert.deepEqual(
+    harness.requests.filter((request) => request.includes("/consumers")),
+    [],
+  );
+  assert.notEqual(await consumerOf(harness, "events"), undefined);
+
+  await harness.project("app", { "index.js": "export default { fetch() { return new Response() } }" });
+  assert.match(
+    await harness.refused("deploy", { in: project }),
+    /exports no queue handler; a consumer that the configuration names no more is\s+detached with wrangler queues consumer remove/,
+  );
+  await harness.must("queues consumer remove events my-app", { in: project });
+  assert.equal(await consumerOf(harness, "events"), undefined);
+  await harness.must("deploy", { in: project });
+});
+
 test("a producer without a queue gets one named after Worker and binding", async () => {
   await using harness = await WranglerHarness.open();
   const queues = { producers: [{ binding: "JOBS_Q" }] };
