@@ -9,13 +9,13 @@ import type {
   Json,
 } from "../../core/index.ts";
 import type { Results, StoredOperation } from "./protocol.ts";
-import type { ThreadLink } from "./thread-link.ts";
+import type { StoreLink } from "./thread-link.ts";
 
 export class SqliteCatalog implements CatalogStore {
-  readonly #link: ThreadLink;
+  readonly #link: StoreLink;
   readonly #listeners = new Set<(revision: number) => void>();
 
-  constructor(link: ThreadLink) {
+  constructor(link: StoreLink) {
     this.#link = link;
   }
 

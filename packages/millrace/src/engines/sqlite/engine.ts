@@ -36,7 +36,7 @@ import { readRecord } from "./record.ts";
 import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
 import type { Standing } from "./standings-frame.ts";
 import { ThreadLink } from "./thread-link.ts";
-import type { AnsweredRequest } from "./thread-link.ts";
+import type { AnsweredRequest, StoreLink } from "./thread-link.ts";
 
 /** How often a recount that lost its object begins anew. */
 const mostLosses = 20;
@@ -62,17 +62,22 @@ export async function openSqliteEngine(options: SqliteEngineOptions): Promise<St
   return await SqliteEngine.open(options);
 }
 
+/** An engine on a store that is open. For tests, which have one without a thread. */
+export function sqliteEngineOn(link: StoreLink, clock: Clock): StorageEngine {
+  return new SqliteEngine(link, clock, new Set());
+}
+
 class SqliteEngine implements StorageEngine {
   readonly name = "sqlite";
   readonly capabilities: EngineCapabilities = { durable: true, shared: false };
   readonly catalog: SqliteCatalog;
-  readonly #link: ThreadLink;
+  readonly #link: StoreLink;
   readonly #clock: Clock;
   readonly #slots: LocalSlots;
   readonly #listeners: Set<WakeListener>;
   #recounts: Promise<unknown> = Promise.resolve();
 
-  private constructor(link: ThreadLink, clock: Clock, listeners: Set<WakeListener>) {
+  constructor(link: StoreLink, clock: Clock, listeners: Set<WakeListener>) {
     this.#link = link;
     this.#clock = clock;
     this.#slots = new LocalSlots(clock);

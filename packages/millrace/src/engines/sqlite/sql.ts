@@ -28,7 +28,14 @@ export class Query<Row extends readonly SqlValue[] = readonly SqlValue[]> {
 
   /** Row by row, for results of any size. Nothing else may run on the statement meanwhile. */
   each(...parameters: readonly SqlValue[]): IterableIterator<Row> {
-    return this.#statement.iterate(...parameters) as unknown as IterableIterator<Row>;
+    const iterate = (): IterableIterator<Row> =>
+      this.#statement.iterate(...parameters) as unknown as IterableIterator<Row>;
+    try {
+      return iterate();
+    } catch {
+      // Nothing was read yet: a statement that failed while it was iterated says so once more, when it starts anew (Node 24).
+      return iterate();
+    }
   }
 }
 

@@ -2,6 +2,9 @@
 // for a timer. A request that is refused (`MillraceError` before anything happened) harms no neighbour. When anything else fails,
 // the transaction is rolled back, memory is read again, and each request gets a transaction of its own, so that the failure
 // finds the one it belongs to.
+//
+// Memory that a failed transaction has changed is never used again: it would be put on disk with the next one. It is read from
+// disk before anything else is done, and while that fails too, everything is refused.
 
 import type { DatabaseSync } from "node:sqlite";
 import { epochMs, isMillraceError, MillraceError } from "../../core/index.ts";
@@ -58,6 +61,9 @@ const idleCheckpointAtPages = 1_000;
 /** Dead rows at which they are deleted even though requests wait. */
 const cleanUpAtRows = 10 * sliceRows;
 
+/** Times in a row that memory cannot be read after which the store gives up: somebody must see to the disk. */
+const readingTries = 20;
+
 export class Store {
   readonly #database: DatabaseSync;
   readonly #tables: Tables;
@@ -67,7 +73,12 @@ export class Store {
   readonly #commit: Query;
   readonly #rollback: Query;
   readonly #walPages: Query<readonly [busy: number, pages: number, checkpointed: number]>;
-  #ledger: Ledger;
+  /** `undefined`: to be read again, since a transaction failed. */
+  #memory: Ledger | undefined;
+  /** How often in a row it could not be read. */
+  #unreadable = 0;
+  /** Whether a commit waits for the disk. */
+  #syncs = true;
 
   /** Throws what SQLite throws, and `DATA_DAMAGED`. */
   constructor(database: DatabaseSync, tuning: Tuning) {
@@ -79,23 +90,24 @@ export class Store {
     this.#commit = new Query(database, "COMMIT");
     this.#rollback = new Query(database, "ROLLBACK");
     this.#walPages = new Query(database, "PRAGMA wal_checkpoint(NOOP)");
-    this.#ledger = Ledger.read(this.#tables, tuning);
+    this.#memory = Ledger.read(this.#tables, tuning);
   }
 
-  /** Answers all requests; what they did is on disk when it returns. */
+  /** Answers all requests; what they did is on disk when it returns. Throws when memory cannot be read again, time after time. */
   run(requests: readonly WaitingRequest[]): GroupAnswer {
     const group = new Group();
     try {
       return this.#runTogether(group, requests);
     } catch (error) {
-      this.#recover();
+      if (this.#unreadable >= readingTries) throw error;
+      this.#rollBack();
       return requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests);
     }
   }
 
   /** Does one slice of what needs doing while nothing waits; answers whether there may be more. */
   tidyUp(): boolean {
-    if (needsCleanUp(this.#ledger)) {
+    if (needsCleanUp(this.#ledger())) {
       this.#cleanUp();
       return true;
     }
@@ -104,29 +116,32 @@ export class Store {
 
   /** Does what can be put off no longer. */
   keepUp(): void {
-    if (this.#ledger.dead.count >= cleanUpAtRows) this.#cleanUp();
+    if (this.#ledger().dead.count >= cleanUpAtRows) this.#cleanUp();
     this.#checkpoint(checkpointAtPages);
   }
 
   /** Leaves nothing to replay. The store is not used afterwards. */
   close(): void {
-    this.#transaction(() => this.#ledger.foldNext());
-    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-    this.#database.close();
+    try {
+      this.#transaction((ledger) => ledger.foldNext());
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } finally {
+      this.#database.close();
+    }
   }
 
   #runTogether(group: Group, requests: readonly WaitingRequest[]): GroupAnswer {
-    return this.#transaction(() => {
+    return this.#transaction((ledger) => {
       const answers = requests.map(({ request, bytes }): Answer => {
         try {
-          const result = this.#perform(group, request, bytes);
+          const result = this.#perform(ledger, group, request, bytes);
           return result === undefined ? done : { result };
         } catch (error) {
           if (isMillraceError(error, "QUEUE_NOT_FOUND", "CATALOG_CONFLICT")) return { failure: failureOf(error) };
           throw error;
         }
       });
-      return { answers, standings: this.#standings(group), bytes: group.bytes };
+      return { answers, standings: standingsOf(ledger, group), bytes: group.bytes };
     });
   }
 
@@ -142,17 +157,19 @@ export class Store {
         return alone.answers;
       } catch (error) {
         group.bytes.reset(mark);
-        this.#recover();
+        this.#rollBack();
         return failed(error).answers;
       }
     });
     return { answers, standings: [...standings.values()], bytes: group.bytes };
   }
 
-  #transaction<T>(body: () => T): T {
+  #transaction<T>(body: (ledger: Ledger) => T, syncs = true): T {
+    const ledger = this.#ledger();
+    this.#setSyncs(syncs);
     this.#begin.run();
-    const result = body();
-    this.#ledger.record();
+    const result = body(ledger);
+    ledger.record();
     try {
       this.#commit.run();
     } catch (error) {
@@ -163,15 +180,34 @@ export class Store {
     return result;
   }
 
-  #recover(): void {
-    // SQLite has rolled some failures back by itself.
-    if (this.#database.isTransaction) this.#rollback.run();
-    this.#tables.log.discard();
-    this.#ledger = Ledger.read(this.#tables, this.#tuning);
+  /** Memory as the disk has it. Throws what reading it throws. */
+  #ledger(): Ledger {
+    if (this.#memory !== undefined) return this.#memory;
+    try {
+      // SQLite has rolled some failures back by itself.
+      if (this.#database.isTransaction) this.#rollback.run();
+      this.#tables.log.discard();
+      this.#memory = Ledger.read(this.#tables, this.#tuning);
+    } catch (error) {
+      this.#unreadable += 1;
+      throw error;
+    }
+    this.#unreadable = 0;
+    return this.#memory;
   }
 
-  #perform(group: Group, request: Request, bytes: Buffer): Results[Operation] {
-    const ledger = this.#ledger;
+  /** What the transaction changed, on disk and in memory, is gone. */
+  #rollBack(): void {
+    this.#memory = undefined;
+  }
+
+  #setSyncs(syncs: boolean): void {
+    if (this.#syncs === syncs) return;
+    this.#database.exec(`PRAGMA synchronous = ${syncs ? "FULL" : "NORMAL"}`);
+    this.#syncs = syncs;
+  }
+
+  #perform(ledger: Ledger, group: Group, request: Request, bytes: Buffer): Results[Operation] {
     switch (request.op) {
       case "send": {
         send(ledger, request);
@@ -242,26 +278,13 @@ export class Store {
     }
   }
 
-  #standings(group: Group): Standing[] {
-    const standings: Standing[] = [];
-    for (const [id, isWoken] of group.touched) {
-      if (!this.#ledger.hasQueue(id)) continue;
-      const queue = this.#ledger.queue(id);
-      standings.push({ queue: id, backlog: queue.backlog(), readiness: queue.readiness(group.now), isWoken });
-    }
-    return standings;
-  }
-
   #cleanUp(): void {
-    // Nothing anybody was told depends on this commit, and the next one that matters syncs it too.
-    this.#database.exec("PRAGMA synchronous = NORMAL");
     try {
-      this.#transaction(() => cleanUp(this.#ledger));
+      // Nothing anybody was told depends on this commit, and the next one that matters syncs it too.
+      this.#transaction(cleanUp, false);
     } catch (error) {
-      this.#recover();
+      this.#rollBack();
       throw error;
-    } finally {
-      this.#database.exec("PRAGMA synchronous = FULL");
     }
   }
 
@@ -271,6 +294,16 @@ export class Store {
     this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
     return true;
   }
+}
+
+function standingsOf(ledger: Ledger, group: Group): Standing[] {
+  const standings: Standing[] = [];
+  for (const [id, isWoken] of group.touched) {
+    if (!ledger.hasQueue(id)) continue;
+    const queue = ledger.queue(id);
+    standings.push({ queue: id, backlog: queue.backlog(), readiness: queue.readiness(group.now), isWoken });
+  }
+  return standings;
 }
 
 function failed(error: unknown): GroupAnswer {

@@ -59,6 +59,9 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** What an engine needs of the way to its store. */
+export type StoreLink = Pick<ThreadLink, "assertOpen" | "send" | "ask" | "close">;
+
 export class ThreadLink {
   readonly #worker: Worker;
   readonly #logger: Logger;
