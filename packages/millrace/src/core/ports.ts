@@ -39,6 +39,8 @@ export interface EngineCapabilities {
   readonly durable: boolean;
   /** Several servers may use the same data at once. */
   readonly shared: boolean;
+  /** It can write a backup by itself; others are backed up with their database's own tools. */
+  readonly backup: boolean;
 }
 
 export interface SendReceipt {
@@ -94,6 +96,13 @@ export interface QueueSurvey {
 
 /** A survey of one queue, with what became of everything it ever accepted. */
 export interface QueueMetrics extends QueueSurvey, Pick<CountedQueue, "accounting" | "held"> {}
+
+/** How far a backup is. Both numbers may grow while the data does. */
+export interface BackupProgress {
+  readonly copiedBytes: number;
+  /** 0: not known yet. */
+  readonly totalBytes: number;
+}
 
 /** A place among the deliveries that may run at once. */
 export interface Slot {
@@ -175,6 +184,14 @@ export interface StorageEngine extends AsyncDisposable {
    * when it says false the recount is given up and `undefined` is answered.
    */
   verify(queue: QueueId, proceed?: () => boolean): Promise<Recount | undefined>;
+
+  /**
+   * Writes everything stored to a file of its own that must not exist yet: as of one commit, not before this call. Nothing waits
+   * for it for long, and memory stays bounded. `proceed` is told now and then how far it is, and asked whether to go on; when it
+   * says false, nothing is left behind and false is answered. One at a time: others are refused with `UNAVAILABLE`.
+   * Throws `UNSUPPORTED` where `capabilities.backup` is false, and what writing the file throws; nothing is left behind then.
+   */
+  backup(file: string, proceed?: (progress: BackupProgress) => boolean): Promise<boolean>;
 
   /** Every queue with a backlog or leases. Bounded work per queue; never reads the backlog itself. */
   survey(): Promise<readonly QueueSurvey[]>;

@@ -49,7 +49,7 @@ export class Facade implements StorageEngine {
   constructor(dependencies: FacadeDependencies) {
     this.#dependencies = dependencies;
     const { store, world, shared } = dependencies;
-    this.capabilities = { durable: true, shared };
+    this.capabilities = { durable: true, shared, backup: false };
     this.#slots = new LocalSlots(world);
     this.catalog = this.#catalog();
     store.engine.onWake((queue, readiness) => this.#hint(queue, readiness));
@@ -94,6 +94,8 @@ export class Facade implements StorageEngine {
   metrics: StorageEngine["metrics"] = async (queue) => await this.#read(({ engine }) => engine.metrics(queue));
 
   verify: StorageEngine["verify"] = async (queue) => await this.#read(({ engine }) => engine.verify(queue));
+
+  backup: StorageEngine["backup"] = async (file) => await this.#dependencies.store.engine.backup(file);
 
   survey: StorageEngine["survey"] = async () => await this.#read(({ engine }) => engine.survey());
 

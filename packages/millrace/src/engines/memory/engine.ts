@@ -38,7 +38,7 @@ export async function openMemoryEngine(options: { readonly clock: Clock }): Prom
 
 class MemoryEngine implements StorageEngine {
   readonly name = "memory";
-  readonly capabilities: EngineCapabilities = { durable: false, shared: false };
+  readonly capabilities: EngineCapabilities = { durable: false, shared: false, backup: false };
   readonly catalog: MemoryCatalog;
   readonly #clock: Clock;
   readonly #slots: LocalSlots;
@@ -142,6 +142,10 @@ class MemoryEngine implements StorageEngine {
 
   async verify(id: QueueId): Promise<Recount> {
     return this.#queue(id).recount();
+  }
+
+  async backup(): Promise<boolean> {
+    throw new MillraceError("UNSUPPORTED", "What is kept in memory only cannot be backed up");
   }
 
   async survey(): Promise<readonly QueueSurvey[]> {

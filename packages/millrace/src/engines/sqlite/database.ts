@@ -7,6 +7,8 @@ import { MillraceError } from "../../core/index.ts";
 import { migrate } from "./migrations.ts";
 import { sqliteErrorCode } from "./sql.ts";
 
+/** Of all databases made here. */
+export const pageBytes = 4_096;
 /** Pages kept in memory, whatever the size of the file. */
 const cacheKiB = 16_384;
 
@@ -27,7 +29,7 @@ export function openDatabase(folder: string): DatabaseSync {
     // the heap instead of in shared memory, and the operating system's lock refuses a second server and goes with the process,
     // however it ends.
     database.exec(`
-      PRAGMA page_size = 4096;
+      PRAGMA page_size = ${pageBytes};
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;

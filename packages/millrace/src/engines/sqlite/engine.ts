@@ -2,6 +2,7 @@
 
 import { epochMs, LocalSlots, MillraceError } from "../../core/index.ts";
 import type {
+  BackupProgress,
   Clock,
   EngineCapabilities,
   EpochMs,
@@ -27,6 +28,7 @@ import type {
   Slot,
   StorageEngine,
 } from "../../core/index.ts";
+import { writeBackup } from "./backup.ts";
 import { SqliteCatalog } from "./catalog.ts";
 import { batchId, leaseId, messageRef } from "./lease-id.ts";
 import { readLeasedFrame } from "./leased-frame.ts";
@@ -69,13 +71,14 @@ export function sqliteEngineOn(link: StoreLink, clock: Clock): StorageEngine {
 
 class SqliteEngine implements StorageEngine {
   readonly name = "sqlite";
-  readonly capabilities: EngineCapabilities = { durable: true, shared: false };
+  readonly capabilities: EngineCapabilities = { durable: true, shared: false, backup: true };
   readonly catalog: SqliteCatalog;
   readonly #link: StoreLink;
   readonly #clock: Clock;
   readonly #slots: LocalSlots;
   readonly #listeners: Set<WakeListener>;
   #recounts: Promise<unknown> = Promise.resolve();
+  #isCopying = false;
 
   constructor(link: StoreLink, clock: Clock, listeners: Set<WakeListener>) {
     this.#link = link;
@@ -188,6 +191,16 @@ class SqliteEngine implements StorageEngine {
     const turn = this.#recounts.then(async () => await this.#recount(queue, proceed));
     this.#recounts = turn.catch(() => undefined);
     return await turn;
+  }
+
+  async backup(file: string, proceed: (progress: BackupProgress) => boolean = () => true): Promise<boolean> {
+    if (this.#isCopying) throw new MillraceError("UNAVAILABLE", "Another backup is being made");
+    this.#isCopying = true;
+    try {
+      return await writeBackup(this.#link, file, proceed);
+    } finally {
+      this.#isCopying = false;
+    }
   }
 
   async survey(): Promise<readonly QueueSurvey[]> {

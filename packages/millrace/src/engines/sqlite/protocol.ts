@@ -92,6 +92,12 @@ export interface SweepMessage extends Timed {
   readonly limit: number;
 }
 
+/** How far a copy of the whole database is. */
+export type CopyState =
+  | { readonly kind: "copying"; readonly copiedPages: number; readonly totalPages: number }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
 export interface CommitMessage {
   readonly op: "commit";
   readonly expectedRevision: number;
@@ -128,6 +134,10 @@ export type Request =
   | { readonly op: "releaseHolder"; readonly holder: Holder; readonly now: EpochMs }
   | { readonly op: "holders" }
   | { readonly op: "survey"; readonly now: EpochMs }
+  /** Begins to copy into a file, once the group is over. One copy at a time. */
+  | { readonly op: "beginCopy"; readonly target: string }
+  | { readonly op: "copyState" }
+  | { readonly op: "endCopy" }
   | { readonly op: "loadCatalog" }
   | { readonly op: "readAudit"; readonly limit: number; readonly before: number | undefined }
   | { readonly op: "putBlob"; readonly key: string; readonly bytes: Slice }
@@ -171,6 +181,10 @@ export interface Results {
   readonly releaseHolder: number;
   readonly holders: readonly Holder[];
   readonly survey: readonly QueueSurvey[];
+  readonly beginCopy: undefined;
+  /** Of the newest copy. */
+  readonly copyState: CopyState;
+  readonly endCopy: undefined;
   readonly loadCatalog: { readonly revision: number; readonly records: readonly StoredRecord[] };
   readonly readAudit: readonly (StoredAudit & { readonly number: number })[];
   readonly putBlob: undefined;

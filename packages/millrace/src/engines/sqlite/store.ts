@@ -20,6 +20,7 @@ import { expiredLeases, peek } from "./operations/look.ts";
 import { send } from "./operations/send.ts";
 import { extend, releaseHolder, settle } from "./operations/settle.ts";
 import { verify } from "./operations/verify.ts";
+import { LiveCopy } from "./live-copy.ts";
 import { done } from "./protocol.ts";
 import type { Answer, Failure, Operation, Request, Results } from "./protocol.ts";
 import { Query, sqliteErrorCode } from "./sql.ts";
@@ -79,6 +80,8 @@ export class Store {
   #unreadable = 0;
   /** Whether a commit waits for the disk. */
   #syncs = true;
+  /** The newest copy; whoever runs the store starts it, and gives it its turns. */
+  copy: LiveCopy | undefined;
 
   /** Throws what SQLite throws, and `DATA_DAMAGED`. */
   constructor(database: DatabaseSync, tuning: Tuning) {
@@ -260,6 +263,14 @@ export class Store {
         return holdersOf(ledger);
       case "survey":
         return surveyOf(ledger, request.now);
+      case "beginCopy":
+        this.copy = new LiveCopy(this.#database, request.target);
+        return undefined;
+      case "copyState":
+        return this.copy?.state ?? { kind: "failed", failure: { code: "UNAVAILABLE", detail: "No backup was begun" } };
+      case "endCopy":
+        this.copy?.abort();
+        return undefined;
       case "commit":
         return this.#catalog.commit(ledger, request);
       case "loadCatalog":

@@ -38,11 +38,15 @@ function serve(store: Store): void {
   let isClosing = false;
   let idleTimer: NodeJS.Timeout | undefined;
 
+  /** What came in and is not run yet: while a copy is being made, there may be several. */
+  const inbox: ToThread[] = [];
+  const nextMessage = (): ToThread | undefined => inbox.shift() ?? received();
+
   /** Everything that waits, up to the limits of a group. */
-  const collect = (first: ToThread | undefined): WaitingRequest[] => {
+  const collect = (): WaitingRequest[] => {
     const waiting: WaitingRequest[] = [];
     let size = 0;
-    for (let message = first ?? next(); message !== undefined; message = next()) {
+    for (let message = nextMessage(); message !== undefined; message = nextMessage()) {
       if (message.kind === "close") {
         isClosing = true;
         break;
@@ -67,19 +71,26 @@ function serve(store: Store): void {
     return waiting;
   };
 
-  const turn = (first: ToThread | undefined): void => {
+  /** Runs what waits; answers whether there was anything. While a copy is being made, a turn is one group. */
+  const turn = (): boolean => {
+    if (store.copy?.holdsStore === true) return false;
+    let hasWorked = false;
     try {
-      let waiting = collect(first);
+      let waiting = collect();
       while (waiting.length > 0) {
+        hasWorked = true;
         const group = store.run(waiting);
         const standings = standingsFrame(group.standings);
         const bytes = group.bytes.join();
         const buffers = bytes === undefined ? [standings.numbers.buffer] : [standings.numbers.buffer, bytes.buffer];
         post({ kind: "answers", answers: group.answers, standings, bytes }, buffers);
         tidy(() => store.keepUp());
-        waiting = isClosing ? [] : collect(undefined);
+        store.copy?.start(turn, turn);
+        waiting = isClosing || isCopying() ? [] : collect();
       }
-      if (isClosing) {
+      if (isClosing && isCopying()) {
+        store.copy?.abort(); // and then comes here again
+      } else if (isClosing) {
         clearTimeout(idleTimer);
         store.close();
         port.close();
@@ -88,20 +99,28 @@ function serve(store: Store): void {
       }
     } catch (error) {
       clearTimeout(idleTimer);
+      store.copy?.abort();
       fail(error);
     }
+    return hasWorked;
   };
+
+  const isCopying = (): boolean => store.copy?.state.kind === "copying";
 
   /** Tidies up slice by slice once nothing came in for a while; whatever comes in goes first, and the wait starts again. */
   const tidyWhenIdle = (): void => {
     clearTimeout(idleTimer);
     const slice = (): void => {
+      if (isCopying()) return; // it ends with a turn
       if (tidy(() => store.tidyUp()) === true) idleTimer = setTimeout(slice, 0);
     };
     idleTimer = setTimeout(slice, idleMs);
   };
 
-  port.on("message", (message: ToThread) => turn(message));
+  port.on("message", (message: ToThread) => {
+    inbox.push(message);
+    turn();
+  });
 }
 
 /** Nobody waits for tidying up: when it fails, for a full disk say, it is tried again after the next requests. */
@@ -114,9 +133,9 @@ function tidy<T>(work: () => T): T | undefined {
   }
 }
 
-function next(): ToThread | undefined {
-  const received: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
-  return received?.message;
+function received(): ToThread | undefined {
+  const next: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
+  return next?.message;
 }
 
 try {
