@@ -75,6 +75,7 @@ export type LoopState =
   | { readonly kind: "leasing" };
 
 export class ConsumerLoop {
+  static #created = 0;
   readonly #dependencies: ConsumerLoopDependencies;
   readonly #alarmKey: string;
   readonly #deliveries = new Map<AbortController, Promise<void>>();
@@ -96,7 +97,9 @@ export class ConsumerLoop {
     this.#queue = queue;
     this.#consumer = consumer;
     this.#dependencies = dependencies;
-    this.#alarmKey = `deliver:${queue.id}`;
+    // Not by queue alone: a loop whose consumer was removed may still be delivering when the next one runs.
+    ConsumerLoop.#created += 1;
+    this.#alarmKey = `deliver:${queue.id}:${ConsumerLoop.#created}`;
   }
 
   get inFlight(): number {

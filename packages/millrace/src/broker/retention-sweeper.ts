@@ -48,18 +48,27 @@ export class RetentionSweeper {
     await Promise.all(this.#running.values());
   }
 
+  /** An earlier plan stands: the retention may have been shortened since the sweep began that makes this one. */
   #plan(queue: QueueId, at: ReturnType<typeof nextSweepAt>): void {
     if (at === undefined) return;
-    this.#dependencies.alarms.set(keyOf(queue), at, () => {
-      const run = this.#sweep(queue)
-        .catch((error: unknown) => {
-          const { clock, logger } = this.#dependencies;
-          logger.warn("retention.sweep_failed", { queue, error: String(error) });
-          if (!this.#stopped) this.#plan(queue, after(clock.now(), afterFailure));
-        })
-        .finally(() => this.#running.delete(queue));
+    this.#dependencies.alarms.setIfEarlier(keyOf(queue), at, () => {
+      const run = this.#sweepAfter(this.#running.get(queue), queue).finally(() => {
+        if (this.#running.get(queue) === run) this.#running.delete(queue);
+      });
       this.#running.set(queue, run);
     });
+  }
+
+  /** Never rejects; one sweep of a queue at a time. */
+  async #sweepAfter(previous: Promise<void> | undefined, queue: QueueId): Promise<void> {
+    await previous;
+    try {
+      await this.#sweep(queue);
+    } catch (error) {
+      const { clock, logger } = this.#dependencies;
+      logger.warn("retention.sweep_failed", { queue, error: String(error) });
+      if (!this.#stopped) this.#plan(queue, after(clock.now(), afterFailure));
+    }
   }
 
   async #sweep(queue: QueueId): Promise<void> {

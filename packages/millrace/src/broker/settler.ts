@@ -66,6 +66,8 @@ export class Settler {
         if (!retryable || tries >= maxTries) throw error;
         logger.warn("settle.retried", { queue, tries, error: String(error) });
         await this.#wait(waitMs);
+        // Another server may have deleted it, and the news was lost. If loading fails, so does the next try.
+        if (deadLetterQueueGone) await controlPlane.catchUp({ load: true }).catch(() => undefined);
         waitMs = Math.min(lastWaitMs, waitMs * 2);
       }
     }

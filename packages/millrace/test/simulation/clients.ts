@@ -4,6 +4,7 @@ import {
   attachConsumer,
   createQueue,
   deleteQueue,
+  redrive,
   removeConsumer,
   replaceConsumer,
   updateQueue,
@@ -172,6 +173,15 @@ export class Clients {
     );
   }
 
+  redrive(server: number, name: string, to: string, max: number): void {
+    this.#request(server, "arrives", async (run) => {
+      const from = queueOf(run, name);
+      const target = queueOf(run, to);
+      this.#ledger.redriveAsked(from.id, target.id);
+      await redrive({ engine: run.facade, controlPlane: run.controlPlane }, { from: from.id, to: target.id, max });
+    });
+  }
+
   rename(server: number, name: string, to: string): void {
     this.#change(server, (view, context) => {
       const queue = view.queueByName(name);
@@ -243,19 +253,22 @@ export class Clients {
     const times = passage === "doubled" ? 2 : 1;
     for (let time = 0; time < times; time += 1) {
       run.process.enter(() => {
-        void this.#answer(work(run), (answer) => {
+        run.openRequests += 1;
+        void this.#answer(run, work(run), (answer) => {
           if (passage !== "replyLost") answered(answer, run);
         });
       });
     }
   }
 
-  async #answer<T>(work: Promise<T>, answered: (answer: T) => void): Promise<void> {
+  async #answer<T>(run: Serving, work: Promise<T>, answered: (answer: T) => void): Promise<void> {
     try {
       answered(await work);
     } catch (error) {
       this.tally.refused += 1;
       if (!isMillraceError(error) || error.code === "INTERNAL") this.#world.fail(unexpected(error));
+    } finally {
+      run.openRequests -= 1;
     }
   }
 }

@@ -3,6 +3,7 @@
 
 import type { QueueId, QueueRecord } from "../../src/core/index.ts";
 import type { ConsumerSketch } from "./history.ts";
+import { redriveHolder } from "./judge.ts";
 import type { Simulation } from "./simulation.ts";
 import { Violation } from "./violation.ts";
 
@@ -10,6 +11,8 @@ import { Violation } from "./violation.ts";
 const drainsWithinMs = 40 * 60_000;
 /** How long leases and places of a server last at the most, and a little more. */
 const lapseMs = 18 * 60_000;
+/** How long a server may take to learn of settings that another one changed, when the news was lost. */
+const newsTakesMs = 90_000;
 /** How late a message may be that is due, when nothing is wrong. Less than any poll. */
 const promptMs = 1_500;
 
@@ -36,6 +39,7 @@ export async function drain(simulation: Simulation): Promise<void> {
   }
   // What was refused or lost on the way before is over soon: the slowest call, and a server that stops.
   await settleDown(simulation);
+  await restartForRedrives(simulation);
   const deadline = world.mono + drainsWithinMs + world.backMs;
   const employed = new Set<QueueId>();
   let over = false;
@@ -56,7 +60,8 @@ export async function drain(simulation: Simulation): Promise<void> {
   if (world.failure === undefined && !empty) world.fail(new Violation("liveness", describe(simulation)));
   // Places for deliveries that killed servers held are free again when they lapse.
   if (servers.length > 1) await world.run(() => false, calmSince + lapseMs + world.backMs);
-  await world.run(() => servers.every(({ run }) => run?.broker.inFlight === 0), world.mono + lapseMs);
+  // A handler that runs on holds a place, even when its messages were purged or its consumer is gone.
+  await world.run(() => servers.every(({ run }) => run?.workers.running === 0), world.mono + lapseMs);
   await probe(simulation);
   over = true;
   await stopAll(simulation);
@@ -67,8 +72,19 @@ async function settleDown({ world, servers }: Simulation): Promise<void> {
     () => servers.every(({ run }) => run !== undefined && run.stopping === undefined),
     world.mono + 15 * 60_000,
   );
-  await world.run(() => false, world.mono + 60_000);
+  await world.run(() => false, world.mono + newsTakesMs + (servers.length > 1 ? world.backMs : 0));
   if (world.failure === undefined && !up) world.fail(new Violation("stop", "a server did not stop or start"));
+}
+
+/** What a redrive had leased when its answer was lost comes back at the next start. */
+async function restartForRedrives(simulation: Simulation): Promise<void> {
+  const { ledger, servers } = simulation;
+  const held = [...ledger.leases.values()].some(
+    ({ holder, message }) => holder === redriveHolder && message.lease?.holder === redriveHolder,
+  );
+  if (!held) return;
+  servers[0]?.stop(1_000, 0);
+  await settleDown(simulation);
 }
 
 function queuesOf({ servers }: Simulation): readonly QueueRecord[] {

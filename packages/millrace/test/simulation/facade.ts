@@ -1,7 +1,7 @@
 // The store as one run of one server sees it: calls take time, fail before they happened, or happen and lose their answer;
 // a server that is killed has no further part in it.
 
-import { isMillraceError, LocalSlots, MillraceError, pullHolder } from "../../src/core/index.ts";
+import { isMillraceError, LocalSlots, MillraceError } from "../../src/core/index.ts";
 import type {
   CatalogStore,
   EngineCapabilities,
@@ -22,6 +22,8 @@ export interface FacadeDependencies {
   readonly world: World;
   readonly store: Store;
   readonly process: SimulatedProcess;
+  /** The name under which this run leases. */
+  readonly holder: Holder;
   readonly faults: Faults;
   readonly dice: Dice;
   /** Several servers: the store is a database of its own, which does what it was asked though the server died meanwhile. */
@@ -61,7 +63,7 @@ export class Facade implements StorageEngine {
   };
 
   lease: StorageEngine["lease"] = async (queue, request) => {
-    const isOfLoop = request.holder !== pullHolder;
+    const isOfLoop = request.holder === this.#dependencies.holder;
     if (isOfLoop) this.openLeases += 1;
     try {
       return await this.#write((store) => store.lease(this.#dependencies.process, queue, request));

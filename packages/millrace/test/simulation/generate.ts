@@ -11,7 +11,7 @@ export function generate(seed: number): History {
   const count = dice.between(1, 3);
   const queues = names.slice(0, count).map((name) => queueSketch(dice, name));
   const lengthMs = dice.pick([5_000, 30_000, 120_000, 600_000]);
-  const kinds = weightedKinds(dice);
+  const kinds = weightedKinds(dice, profile.servers);
   const operations = Array.from({ length: dice.between(4, 45) }, () => dice.between(0, lengthMs))
     .toSorted((a, b) => a - b)
     .map((at, id) => operationOf(dice, dice.pick(kinds), id, at, profile, queues))
@@ -73,7 +73,7 @@ function consumerSketch(dice: Dice, queue: string): ConsumerSketch {
 }
 
 /** Which kinds of operations this history has at all, the frequent ones several times. */
-function weightedKinds(dice: Dice): OperationKind[] {
+function weightedKinds(dice: Dice, servers: number): OperationKind[] {
   const always: OperationKind[] = ["send", "send", "send", "send", "pull", "pull"];
   const sometimes: readonly OperationKind[] = [
     "crash",
@@ -92,6 +92,7 @@ function weightedKinds(dice: Dice): OperationKind[] {
     "deleteQueue",
     "createQueue",
     "rename",
+    ...(servers === 1 ? (["redrive"] as const) : []),
   ];
   const share = dice.pick([0, 0.15, 0.5]);
   return [...always, ...sometimes.filter(() => dice.chance(share))];
@@ -156,6 +157,16 @@ function operationOf(
     case "deleteQueue":
     case "createQueue":
       return { kind, id, at, server, queue: dice.pick([...names, "dead"]) };
+    case "redrive":
+      return {
+        kind,
+        id,
+        at,
+        server,
+        queue: dice.pick([...names, "dead"]),
+        to: dice.pick(names),
+        max: dice.pick([2, 100]),
+      };
     case "rename":
       return { kind, id, at, server, queue: dice.pick([...names, "spare"]), to: dice.pick([...names, "spare"]) };
     case "crash":

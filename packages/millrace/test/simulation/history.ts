@@ -86,6 +86,14 @@ export type Operation = {
     }
   | { readonly kind: "deleteQueue"; readonly server: number; readonly queue: string }
   | { readonly kind: "createQueue"; readonly server: number; readonly queue: string }
+  /** Only where one server has the data: leases that a redrive loses come back when that server starts. */
+  | {
+      readonly kind: "redrive";
+      readonly server: number;
+      readonly queue: string;
+      readonly to: string;
+      readonly max: number;
+    }
   | { readonly kind: "rename"; readonly server: number; readonly queue: string; readonly to: string }
   /** kill -9, at the `steps`-th thing the server's store does or answers from then on; 0: at once. */
   | { readonly kind: "crash"; readonly server: number; readonly steps: number; readonly downMs: number }

@@ -1,7 +1,7 @@
 // Whether a decision on a leased message is justified by what its consumer said, or by the end of its lease, under the settings
 // that were in force. An account of the contract of its own: nothing here calls the code it checks.
 
-import type { ConsumerRecord, Decision } from "../../src/core/index.ts";
+import type { ConsumerRecord, Decision, QueueId } from "../../src/core/index.ts";
 import type { SettingsLog } from "./settings-log.ts";
 import type { Said, TrackedLease } from "./tracked.ts";
 import { Violation } from "./violation.ts";
@@ -15,14 +15,27 @@ const tellingTakesMs = 240_000;
 export interface Bench {
   readonly world: World;
   readonly settings: SettingsLog;
+  /** Whether somebody asked for the messages of the lease's queue to be moved there. */
+  readonly isRedrive: (lease: TrackedLease, target: QueueId) => boolean;
 }
+
+/** Who holds messages while they are moved from one queue to another. */
+export const redriveHolder = "server:redrive";
 
 /** `undefined`: justified. */
 export function judge(bench: Bench, lease: TrackedLease, decision: Decision): Violation | undefined {
   return unjustified(bench, lease, decision) ?? forgotten(lease, bench.world);
 }
 
-function unjustified({ world, settings }: Bench, lease: TrackedLease, decision: Decision): Violation | undefined {
+function unjustified(
+  { world, settings, isRedrive }: Bench,
+  lease: TrackedLease,
+  decision: Decision,
+): Violation | undefined {
+  if (lease.holder === redriveHolder) {
+    const moves = decision.kind === "release" || (decision.kind === "deadLetter" && isRedrive(lease, decision.queue));
+    return moves ? undefined : new Violation("verdict", `${decision.kind} by a redrive that nobody asked for`);
+  }
   const ended = lease.hadEnded || lease.endsAt <= world.wallSince(lease.leasedAt).most;
   const failures: Reason[] = lease.said.filter(({ kind }) => kind === "retry");
   if (ended) failures.push({ kind: "retry", delayMs: 0, at: lease.leasedAt, ended: true });
@@ -81,7 +94,12 @@ function unjustified({ world, settings }: Bench, lease: TrackedLease, decision: 
 
 /** What came of a delivery must reach the store soon, unless something failed meanwhile. */
 function forgotten(lease: TrackedLease, world: World): Violation | undefined {
-  if (lease.holder === "pull" || (lease.handedAt !== undefined && lease.said.length === 0)) return undefined;
+  if (
+    lease.holder === "pull" ||
+    lease.holder === redriveHolder ||
+    (lease.handedAt !== undefined && lease.said.length === 0)
+  )
+    return undefined;
   const since = lease.said[0]?.at ?? lease.leasedAt;
   if (world.mono - since <= tellingTakesMs || lease.process.troubledSince(since)) return undefined;
   return new Violation("forgotten", `settled ${world.mono - since} ms after its consumer said ${wordsOf(lease)}`);

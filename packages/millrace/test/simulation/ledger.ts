@@ -18,7 +18,8 @@ import type {
   SettleReceipt,
   SettleRequest,
 } from "../../src/core/index.ts";
-import { judge, mayBeOfAnother } from "./judge.ts";
+import { judge, mayBeOfAnother, redriveHolder } from "./judge.ts";
+import type { Bench } from "./judge.ts";
 import { SettingsLog } from "./settings-log.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import { lifeOf } from "./tracked.ts";
@@ -44,11 +45,19 @@ export class Ledger {
   readonly #accepted = new Map<string, number>();
   readonly #byText = new Map<string, TrackedMessage[]>();
   readonly #purgedByRef = new Map<QueueId, Set<MessageRef>>();
+  readonly #bench: Bench;
+  /** From which queue to which. */
+  readonly #redrivesAsked = new Set<string>();
   readonly #dropsAsked = new Set<QueueId>();
 
   constructor(world: World) {
     this.world = world;
     this.settings = new SettingsLog(world);
+    this.#bench = {
+      world,
+      settings: this.settings,
+      isRedrive: (lease, target) => this.#redrivesAsked.has(`${lease.queue} ${target}`),
+    };
   }
 
   /** Holds a claim against the books; the first that does not hold breaks the history off. */
@@ -87,6 +96,10 @@ export class Ledger {
     const asked = this.#purgedByRef.get(queue) ?? new Set();
     for (const ref of refs) asked.add(ref);
     this.#purgedByRef.set(queue, asked);
+  }
+
+  redriveAsked(from: QueueId, to: QueueId): void {
+    this.#redrivesAsked.add(`${from} ${to}`);
   }
 
   deletionAsked(queue: QueueId): void {
@@ -237,7 +250,9 @@ export class Ledger {
     const consumers = this.settings.consumersSince(queueId, this.world.mono);
     const type = request.holder === pullHolder ? "http_pull" : "worker";
     this.claim(
-      messages.length === 0 || consumers.some((consumer) => consumer?.type === type),
+      messages.length === 0 ||
+        request.holder === redriveHolder ||
+        consumers.some((consumer) => consumer?.type === type),
       "stop",
       () => `${request.holder} leases from ${this.settings.nameOf(queueId)}, which has no ${type} consumer any more`,
     );
@@ -268,7 +283,7 @@ export class Ledger {
         () => `leased ${message.visibleAt - now} ms before it is visible`,
         message,
       );
-      this.#checkAttempts(queueId, message, attempts);
+      this.#checkAttempts(queueId, message, attempts, request.holder);
       message.attempts = attempts;
       const tracked: TrackedLease = {
         lease,
@@ -423,7 +438,7 @@ export class Ledger {
   #settle(lease: TrackedLease, decision: Decision): void {
     const { message } = lease;
     this.note(message, `settled: ${decision.kind} (attempt ${lease.attempts})`);
-    const problem = judge({ world: this.world, settings: this.settings }, lease, decision);
+    const problem = judge(this.#bench, lease, decision);
     if (problem !== undefined) this.world.fail(new Violation(problem.law, `${problem.message}\n  ${lifeOf(message)}`));
     const queue = this.queue(lease.queue);
     switch (decision.kind) {
@@ -500,7 +515,7 @@ export class Ledger {
     this.claim(timely, "delay", () => `stored with a delay that is not ${delays.join(" or ")} s`, tracked);
   }
 
-  #checkAttempts(queueId: QueueId, message: TrackedMessage, attempts: number): void {
+  #checkAttempts(queueId: QueueId, message: TrackedMessage, attempts: number, holder: Holder): void {
     this.claim(
       attempts === message.attempts + 1,
       "attempts",
@@ -513,6 +528,7 @@ export class Ledger {
       () => `attempt ${attempts}, though its consumer got it ${message.got} times`,
       message,
     );
+    if (holder === redriveHolder) return; // it delivers nothing
     const consumers = this.settings.consumersSince(queueId, Number.NEGATIVE_INFINITY);
     const most = Math.max(
       ...consumers.slice(1).map((consumer) => (consumer?.max_retries ?? Number.POSITIVE_INFINITY) + 1),

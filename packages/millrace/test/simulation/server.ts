@@ -36,6 +36,8 @@ export interface Run {
   intake: Intake | undefined;
   broker: Broker | undefined;
   stopping: Promise<void> | undefined;
+  /** Clients that wait for an answer: the API stops before the broker does, but here they may come at any time. */
+  openRequests: number;
 }
 
 /** How soon the system starts a server again that did not come up. */
@@ -78,17 +80,19 @@ export class SimulatedServer {
     const name = `server ${this.index + 1}, run ${this.#runs}`;
     const process = new SimulatedProcess(world, name);
     const shared = history.profile.servers > 1;
+    const random = new Dice(history.seed, `ids of ${name}`);
+    const holder = `server:${toHex(random.bytes(16))}` as Holder;
     const facade = new Facade({
       world,
       store,
       process,
+      holder,
       faults,
       dice: new Dice(history.seed, `store of ${name}`),
       shared,
       inOrder: history.profile.inOrder,
-      isGone: (holder) => !this.holds(holder) && !shared,
+      isGone: (other) => !this.holds(other) && !shared,
     });
-    const random = new Dice(history.seed, `ids of ${name}`);
     const workers = new Workers({
       world,
       ledger: store.ledger,
@@ -98,7 +102,6 @@ export class SimulatedServer {
       mood,
       onRunning,
     });
-    const holder = `server:${toHex(random.bytes(16))}` as Holder;
     const run: Run = {
       process,
       facade,
@@ -108,6 +111,7 @@ export class SimulatedServer {
       intake: undefined,
       broker: undefined,
       stopping: undefined,
+      openRequests: 0,
     };
     this.#run = run;
     this.#open(run, random).catch((error: unknown) => {
@@ -151,7 +155,8 @@ export class SimulatedServer {
     }
     run.controlPlane[Symbol.dispose]();
     const left = run.process.pendingTimers;
-    if (left > 0) world.fail(new Violation("stop", `${run.process.name} stopped and left ${left} timers`));
+    if (left > 0 && run.openRequests === 0)
+      world.fail(new Violation("stop", `${run.process.name} stopped and left ${left} timers`));
     const busy = run.facade.openLeases + run.workers.running;
     if (busy > 0)
       world.fail(new Violation("stop", `${run.process.name} stopped with ${busy} leases or handlers under way`));

@@ -8,7 +8,7 @@ interface Entry<T> {
   readonly value: T;
 }
 
-/** How late news of a change may reach a server that runs. */
+/** How late news of a change may reach a server that runs, on a clock that is not set back meanwhile. */
 const newsTakesMs = 180_000;
 
 export class SettingsLog {
@@ -69,7 +69,7 @@ export class SettingsLog {
   }
 
   #since<T>(entries: readonly Entry<T>[], mono: number): T[] {
-    const from = mono - newsTakesMs - this.#world.frozenMs;
+    const from = mono - newsTakesMs - this.#world.frozenMs - this.#world.backMs;
     return entries
       .filter((_, index) => (entries[index + 1]?.since ?? Number.POSITIVE_INFINITY) >= from)
       .map(({ value }) => value);

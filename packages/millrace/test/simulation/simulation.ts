@@ -107,6 +107,8 @@ export async function simulate(history: History, log: (line: string) => void = (
         return clients.deleteQueue(operation.server, operation.queue);
       case "createQueue":
         return clients.createQueue(operation.server, operation.queue, { delayS: 0, retentionS: 345_600 });
+      case "redrive":
+        return clients.redrive(operation.server, operation.queue, operation.to, operation.max);
       case "rename":
         return clients.rename(operation.server, operation.queue, operation.to);
       case "crash": {
