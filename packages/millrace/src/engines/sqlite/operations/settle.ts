@@ -154,7 +154,7 @@ class Settlement {
 }
 
 /** The delivery did not happen: ready at its old place, since it has been waiting since it came in. */
-export function giveBack(ledger: Ledger, queue: QueueState, { position, attempts }: LeasedItem): void {
+function giveBack(ledger: Ledger, queue: QueueState, { position, attempts }: LeasedItem): void {
   const dueAt = readHeader(ledger.tables.log.header(position)).storedAt;
   queue.later.insert({ position, dueAt, attempts: attempts - 1 });
   ledger.change(queue);
