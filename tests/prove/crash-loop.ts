@@ -32,8 +32,8 @@ export interface CrashLoopOptions {
 /** Where the ledger of a run is. */
 export const ledgerOf = (folder: string): string => join(folder, "ledger.jsonl");
 
-/** A backlog that has not drained by then will not. */
-const drainDeadlineMs = 300_000;
+/** A backlog that has not become smaller for so long will not. */
+const stalledMs = 60_000;
 
 /** Throws when the server does not come back. */
 export async function crashLoop({ seed, kills, folder, redeliveryRounds, progress }: CrashLoopOptions): Promise<void> {
@@ -86,13 +86,18 @@ export async function crashLoop({ seed, kills, folder, redeliveryRounds, progres
 
 /** Waits until nothing is left anywhere but in queues without a consumer. */
 async function drained(addresses: Addresses, queues: readonly ProvedQueue[], ledger: Ledger): Promise<void> {
-  const deadline = performance.now() + drainDeadlineMs;
+  let least = Number.POSITIVE_INFINITY;
+  let deadline = performance.now() + stalledMs;
   for (;;) {
     let backlog = 0;
     for (const { id, name, consumer } of queues) {
       if (consumer === "none") continue;
       const answer = await callApi(addresses, "GET", `/queues/${id}/metrics`);
       backlog += (resultOf(answer, `metrics of ${name}`) as { readonly backlog_count: number }).backlog_count;
+    }
+    if (backlog < least) {
+      least = backlog;
+      deadline = performance.now() + stalledMs;
     }
     if (backlog === 0 || performance.now() > deadline) {
       await ledger.write({ kind: "drained", backlog });

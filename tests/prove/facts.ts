@@ -86,6 +86,8 @@ export type Fact =
       readonly batch: string;
       readonly outcome: string;
     }
+  /** The server's log on a message whose deliveries are used up. */
+  | { readonly kind: "dead-lettered"; readonly life: number; readonly messageId: string; readonly attempts: number }
   // ── pull consumers ──────────────────────────────────────────────────────────────────────────────────────────────────
   | { readonly kind: "pulling"; readonly pull: number; readonly queue: string; readonly visibilityMs: number }
   | {

@@ -148,6 +148,9 @@ export class ServerKeeper implements AsyncDisposable {
       this.#workerPids.add(pid);
       this.#ledger.note({ kind: "worker-ready", life, worker, pid });
       this.#tellNews();
+    } else if (event === "message.deadLettered") {
+      const messageId = String(line["messageId"]);
+      this.#ledger.note({ kind: "dead-lettered", life, messageId, attempts: Number(line["attempts"]) });
     } else if (event === "server.draining") {
       this.#ledger.note({ kind: "draining", life });
     } else if (event === "batch.delivered") {

@@ -78,7 +78,7 @@ export class ServerProcess {
 }
 
 /** Lines that matter are few: the others are not even parsed. */
-const wanted = /"event":"(?:ready|batch\.\w+|worker\.ready|server\.draining)"/;
+const wanted = /"event":"(?:ready|batch\.\w+|worker\.ready|message\.deadLettered|server\.draining)"/;
 
 function parseLine(line: string): LogLine | undefined {
   if (!wanted.test(line)) return undefined;

@@ -269,6 +269,16 @@ const broken: Readonly<Record<string, readonly [rule: Rule, facts: readonly (Fac
     "deadLetteredTooSoon",
     [...sent(["a"]), ...exhausted.slice(0, -4), dead(0)],
   ],
+  "a dead letter after two of three deliveries, by the server's own word, though a third may have gone unseen": [
+    "deadLetteredTooSoon",
+    [
+      ...sent(["a"]),
+      ...exhausted.slice(0, -4),
+      { kind: "dead-lettered", life: 1, messageId: "m-a", attempts: 2 },
+      workerKilled,
+      dead(0),
+    ],
+  ],
   "a dead letter that was acknowledged": [
     "deadLetteredAfterAck",
     [...sent(["a"]), ...exhausted.slice(0, -4), ...acked(3), dead(0)],
@@ -298,7 +308,7 @@ const broken: Readonly<Record<string, readonly [rule: Rule, facts: readonly (Fac
   "a backlog that does not drain": ["notDrained", [...sent(["a"]), ...acked(), { kind: "drained", backlog: 1 }]],
   "a server that goes on delivering when asked to stop": [
     "busyWhileStopping",
-    [...sent(["a"]), { kind: "draining", life: 1 }, ...pushed({ verdict: "retry", outcome: "ok" }), ...acked(2)],
+    [...sent(["a"]), { kind: "draining", life: 1, at: 11_000 }, { kind: "ready", life: 1, at: 15_000 }, ...acked()],
   ],
   "a Worker's process that outlives its server": [
     "orphans",

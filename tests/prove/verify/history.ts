@@ -68,6 +68,8 @@ export interface History {
   readonly messages: ReadonlyMap<string, MessageHistory>;
   /** Pulls that were not answered: from when to when one was under way. */
   readonly unansweredPulls: readonly { readonly from: number; readonly to: number }[];
+  /** At which attempt a message was dead-lettered, as the server's log tells; by the message's own id. */
+  readonly deadLettered: ReadonlyMap<string, number>;
   readonly timeline: Timeline;
 }
 
@@ -88,6 +90,7 @@ class HistoryReader {
   /** How many batches handlers told of, and the log's batches, by what both know of a batch. */
   readonly #told = new Map<string, number>();
   readonly #batches = new Map<string, LoggedBatch[]>();
+  readonly #deadLettered = new Map<string, number>();
   readonly #openBatches = new Map<string, LoggedBatch>();
   readonly #asked = new Map<number, Extract<RecordedFact, { readonly kind: "pulling" }>>();
   readonly #unansweredPulls: { readonly from: number; readonly to: number }[] = [];
@@ -127,6 +130,9 @@ class HistoryReader {
         if (batch !== undefined) batch.outcome = fact.outcome;
         return;
       }
+      case "dead-lettered":
+        this.#deadLettered.set(fact.messageId, fact.attempts);
+        return;
       case "pulling":
         this.#asked.set(fact.pull, fact);
         return;
@@ -162,6 +168,7 @@ class HistoryReader {
       sends: [...this.#sends.values()],
       messages: this.#messages,
       unansweredPulls: this.#unansweredPulls,
+      deadLettered: this.#deadLettered,
       timeline: new Timeline(facts),
     };
   }

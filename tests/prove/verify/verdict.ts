@@ -12,6 +12,8 @@ import type { Timeline } from "./timeline.ts";
 
 /** A first delivery may not come before its delay is over; the clocks that tell are read within this. */
 const clockMs = 5;
+/** What was under way when a stop came is still delivered; a busy machine takes a while to tell. */
+const stoppingMs = 3_000;
 
 export interface DoorCounts {
   sends: number;
@@ -131,23 +133,33 @@ function judgeCopies(
 
 /** Where a message is when all is over. */
 function fateOf(message: MessageHistory, history: History, findings: Findings): Fate {
-  const { id, send, pushes, pulls, leftIn } = message;
+  const { id, send, leftIn } = message;
   const seen = ackOf(message, history);
   const dead = leftIn.filter(({ queue }) => queue !== send?.queue);
   if (dead.length > 1) findings.problem("deadLetteredTwice", id, `${dead.length} times`);
   if (dead.length > 0) {
     if (seen === "acked") findings.problem("deadLetteredAfterAck", id, "its ack was settled");
-    const last = Math.max(0, ...[...pushes, ...pulls].map(({ message: { attempts } }) => attempts));
-    const lastAt = Math.max(send?.offeredAt ?? 0, ...[...pushes, ...pulls].map(({ at }) => at));
-    const unseen =
-      history.timeline.consumerKillsBetween(lastAt, Number.POSITIVE_INFINITY) +
-      unseenBetween(history, lastAt, Number.POSITIVE_INFINITY);
     const limit = history.queues.get(send?.queue ?? "")?.deliveries ?? 0;
-    if (last + unseen < limit) findings.problem("deadLetteredTooSoon", id, `after attempt ${last} of ${limit}`);
+    const last = mostAttempts(message, history);
+    if (last < limit) findings.problem("deadLetteredTooSoon", id, `after attempt ${last} of ${limit}`);
     return "deadLettered";
   }
   if (leftIn.length > 0) return "backlog";
   return seen ?? "lost";
+}
+
+/** How often a message may have been delivered: what the log says, else what was seen and could not be seen. */
+function mostAttempts({ send, pushes, pulls, leftIn }: MessageHistory, history: History): number {
+  const told = leftIn.flatMap(({ message }) => history.deadLettered.get(message.messageId) ?? []);
+  if (told[0] !== undefined) return told[0];
+  const deliveries = [...pushes, ...pulls];
+  const last = Math.max(0, ...deliveries.map(({ message }) => message.attempts));
+  const lastAt = Math.max(send?.offeredAt ?? 0, ...deliveries.map(({ at }) => at));
+  const isPulled = history.queues.get(send?.queue ?? "")?.consumer === "pull";
+  const unseen = isPulled
+    ? unseenBetween(history, lastAt, Number.POSITIVE_INFINITY)
+    : history.timeline.consumerKillsBetween(lastAt, Number.POSITIVE_INFINITY);
+  return last + unseen;
 }
 
 /** Whether it was acknowledged: seen from outside, or possibly, when a server died before it told. */
@@ -178,16 +190,19 @@ function judgeUnacknowledged(history: History, findings: Findings): Verdict["una
   return { sends, stored };
 }
 
-/** A lease that was under way when the stop came is still delivered: one batch a queue. */
 function judgeStops(facts: readonly RecordedFact[], findings: Findings): void {
-  const draining = new Map<number, Set<string>>();
+  const drainingSince = new Map<number, number>();
   for (const fact of facts) {
-    if (fact.kind === "draining") draining.set(fact.life, new Set());
+    if (fact.kind === "draining") drainingSince.set(fact.life, fact.at);
     if (fact.kind !== "batch-opened") continue;
-    const opened = draining.get(fact.life);
-    if (opened?.has(fact.queue) === true)
-      findings.problem("busyWhileStopping", undefined, `server ${fact.life}, queue ${fact.queue}, batch ${fact.batch}`);
-    opened?.add(fact.queue);
+    const since = drainingSince.get(fact.life);
+    if (since === undefined || fact.at < since + stoppingMs) continue;
+    const ms = Math.round(fact.at - since);
+    findings.problem(
+      "busyWhileStopping",
+      undefined,
+      `server ${fact.life} opened a batch of ${fact.queue} after ${ms} ms`,
+    );
   }
 }
 
