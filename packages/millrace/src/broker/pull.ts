@@ -2,13 +2,14 @@
 //
 // A client sees `<attempts>-<lease>` as lease id: the number tells what a retry means without asking the store.
 
-import { earliest, MillraceError, pullHolder, seconds, settle } from "../core/index.ts";
+import { after, earliest, milliseconds, MillraceError, pullHolder, seconds, settle } from "../core/index.ts";
 import type {
   Backlog,
   CatalogView,
   Clock,
   EpochMs,
   LeaseDecision,
+  LeasedBatch,
   LeasedMessage,
   LeaseId,
   Milliseconds,
@@ -21,6 +22,7 @@ import type {
 import type { Alarms } from "./alarms.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { LeaseExpiry } from "./lease-expiry.ts";
+import { LongPolls } from "./long-polls.ts";
 import { existingQueue } from "./queues.ts";
 import type { Settler } from "./settler.ts";
 
@@ -69,47 +71,38 @@ export interface AckResponse {
   readonly warnings: ReadonlyMap<PullLeaseId, string>;
 }
 
+const nothing: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
+
 export class PullConsumers {
   readonly #dependencies: PullDependencies;
-  readonly #waiting = new Map<QueueId, Set<() => void>>();
-  #alarmNumber = 0;
+  readonly #polls: LongPolls;
+  readonly #unsubscribe: () => void;
   #stopped = false;
 
   constructor(dependencies: PullDependencies) {
     this.#dependencies = dependencies;
+    this.#polls = new LongPolls(dependencies.alarms);
+    this.#unsubscribe = dependencies.controlPlane.onChange(() => this.#answerRefused());
   }
 
   /** Throws `QUEUE_NOT_FOUND`, `CONSUMER_TYPE_MISMATCH`, `QUEUE_PAUSED`. */
   async pull(queue: QueueId, request: PullRequest): Promise<PullResponse> {
-    const { engine, clock, leaseExpiry, observe } = this.#dependencies;
-    const giveUpAt = request.wait === undefined ? clock.now() : ((clock.now() + request.wait) as EpochMs);
-    for (;;) {
-      const { record, consumer } = this.#pullable(queue);
-      const lease = {
-        max: request.batchSize ?? consumer.batch_size,
-        window: undefined,
-        visibility: request.visibility ?? (consumer.visibility_timeout_ms as Milliseconds),
-        holder: pullHolder,
-      };
-      let batch = await engine.lease(queue, lease);
-      if (batch.messages.length === 0 && (batch.readiness.nextLeaseEndsAt ?? Number.POSITIVE_INFINITY) <= clock.now()) {
-        await leaseExpiry.expire(queue);
-        batch = await engine.lease(queue, lease);
-      }
-      observe(record, batch.readiness);
-      const done =
-        batch.messages.length > 0 || clock.now() >= giveUpAt || this.#stopped || request.signal?.aborted === true;
-      if (done) {
-        return {
-          messages: batch.messages.map((message) => ({
-            ...message,
-            lease: `${message.attempts.toString(36)}-${message.lease}`,
-          })),
-          backlog: batch.backlog,
-        };
-      }
-      const until = earliest(giveUpAt, batch.readiness.nextDueAt, batch.readiness.nextLeaseEndsAt) ?? giveUpAt;
-      await this.#arrival(queue, until, request.signal);
+    const { wait = milliseconds(0), signal } = request;
+    if (wait === 0) return responseOf(await this.#lease(queue, request));
+    const { clock, alarms } = this.#dependencies;
+    const giveUpAt = after(clock.now(), wait);
+    using poll = this.#polls.join(queue);
+    for (let backlog = nothing; ;) {
+      if (signal?.aborted === true) return { messages: [], backlog };
+      poll.look();
+      const batch = await this.#lease(queue, request);
+      const { ready, nextDueAt, nextLeaseEndsAt } = batch.readiness;
+      if (batch.messages.length > 0 && ready > 0) this.wake(queue);
+      if (batch.messages.length > 0 || clock.now() >= giveUpAt || this.#stopped) return responseOf(batch);
+      ({ backlog } = batch);
+      const next = earliest(nextDueAt, nextLeaseEndsAt);
+      if (next !== undefined) alarms.setIfEarlier(`pull-due:${queue}`, next, () => this.wake(queue));
+      await poll.sleep(giveUpAt, signal);
     }
   }
 
@@ -187,15 +180,34 @@ export class PullConsumers {
     return { stale: [...stale, ...receipt.stale.map((lease) => known.get(lease) ?? lease)] };
   }
 
-  /** The queue may have something: those who wait try again. */
+  /** The queue may have something: somebody who waits tries again. */
   wake(queue: QueueId): void {
-    for (const resume of this.#waiting.get(queue) ?? []) resume();
+    this.#polls.wake(queue);
   }
 
   /** Answers all who wait with what there is. */
   stop(): void {
     this.#stopped = true;
-    for (const queue of this.#waiting.keys()) this.wake(queue);
+    this.#unsubscribe();
+    for (const queue of this.#polls.queues()) this.#polls.wakeAll(queue);
+  }
+
+  async #lease(queue: QueueId, request: PullRequest): Promise<LeasedBatch> {
+    const { engine, clock, leaseExpiry, observe } = this.#dependencies;
+    const { record, consumer } = this.#pullable(queue);
+    const lease = {
+      max: request.batchSize ?? consumer.batch_size,
+      window: undefined,
+      visibility: request.visibility ?? milliseconds(consumer.visibility_timeout_ms),
+      holder: pullHolder,
+    };
+    let batch = await engine.lease(queue, lease);
+    if (batch.messages.length === 0 && (batch.readiness.nextLeaseEndsAt ?? Number.POSITIVE_INFINITY) <= clock.now()) {
+      await leaseExpiry.expire(queue);
+      batch = await engine.lease(queue, lease);
+    }
+    observe(record, batch.readiness);
+    return batch;
   }
 
   #pullable(queue: QueueId): { readonly record: QueueRecord; readonly consumer: PullConsumerRecord } {
@@ -209,26 +221,23 @@ export class PullConsumers {
     return { record, consumer };
   }
 
-  async #arrival(queue: QueueId, until: EpochMs, signal: AbortSignal | undefined): Promise<void> {
-    const { alarms } = this.#dependencies;
-    let waiting = this.#waiting.get(queue);
-    if (waiting === undefined) this.#waiting.set(queue, (waiting = new Set()));
-    const all = waiting;
-    const key = `pull:${(this.#alarmNumber += 1)}`;
-    await new Promise<void>((resolve) => {
-      const resume = (): void => {
-        all.delete(resume);
-        if (all.size === 0) this.#waiting.delete(queue);
-        alarms.clear(key);
-        signal?.removeEventListener("abort", resume);
-        resolve();
-      };
-      all.add(resume);
-      alarms.set(key, until, resume);
-      signal?.addEventListener("abort", resume, { once: true });
-      if (signal?.aborted === true || this.#stopped) resume();
-    });
+  /** Who waits at a queue that was paused, deleted or lost its consumer is told so at once. */
+  #answerRefused(): void {
+    for (const queue of this.#polls.queues()) {
+      try {
+        this.#pullable(queue);
+      } catch {
+        this.#polls.wakeAll(queue); // they meet the same error, and their clients are told
+      }
+    }
   }
+}
+
+function responseOf({ messages, backlog }: LeasedBatch): PullResponse {
+  return {
+    messages: messages.map((message) => ({ ...message, lease: `${message.attempts.toString(36)}-${message.lease}` })),
+    backlog,
+  };
 }
 
 const leasePattern = /^([0-9a-z]{1,4})-([\x21-\x7e]{1,200})$/;

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isMillraceError, milliseconds, seconds } from "../../src/core/index.ts";
 import type { QueueRecord } from "../../src/core/index.ts";
-import type { PullResponse } from "../../src/broker/index.ts";
+import { deleteQueue, removeConsumer, updateQueue } from "../../src/broker/index.ts";
+import type { CatalogDecision, PullResponse } from "../../src/broker/index.ts";
+import { defaultQueueSettings } from "../../src/contract/index.ts";
 import { BrokerHarness, textOf } from "../support/broker-harness.ts";
 
 async function pull(
@@ -162,6 +164,108 @@ test("a client that goes away frees its long poll and leases nothing", async () 
   assert.deepEqual(shown(await waiting), []);
   await harness.send(queue, "a");
   assert.equal((await harness.engine.peek(queue.id, { max: 1 }))[0]?.state, "ready");
+});
+
+/** Long polls, so many at once; `answers` grows as they are answered. */
+function poll(harness: BrokerHarness, queue: QueueRecord, count: number, signal?: AbortSignal) {
+  const answers: unknown[] = [];
+  const waiting = Array.from({ length: count }, async () => {
+    const request = { batchSize: 2, visibility: seconds(300), wait: seconds(60), signal };
+    answers.push(await harness.broker.pulls.pull(queue.id, request).then(shown, (error: unknown) => error));
+  });
+  return { answers, all: Promise.all(waiting) };
+}
+
+function countLeases({ engine }: BrokerHarness): { readonly count: number } {
+  const lease = engine.lease.bind(engine);
+  const counted = { count: 0 };
+  engine.lease = async (...call) => {
+    counted.count += 1;
+    return await lease(...call);
+  };
+  return counted;
+}
+
+test("of many long polls a message wakes one, and a batch as many as it takes", async () => {
+  await using harness = await BrokerHarness.open();
+  const queue = await harness.queue("jobs");
+  await harness.pull(queue);
+  const { answers, all } = poll(harness, queue, 200);
+  await harness.time.settle();
+  const leases = countLeases(harness);
+  await harness.send(queue, "a");
+  await harness.time.settle();
+  assert.deepEqual(answers, [["a#1"]]);
+  assert.equal(leases.count, 1);
+  await harness.send(queue, "b", "c", "d", "e", "f");
+  await harness.time.settle();
+  assert.deepEqual(answers.slice(1), [["b#1", "c#1"], ["d#1", "e#1"], ["f#1"]]);
+  assert.equal(leases.count, 4);
+  await harness.time.advance(60_000);
+  await all;
+  assert.deepEqual(
+    answers.slice(4),
+    Array.from({ length: 196 }, () => []),
+  );
+});
+
+test("a message that arrives while a long poll is still looking is not missed", async () => {
+  await using harness = await BrokerHarness.open();
+  const queue = await harness.queue("jobs");
+  await harness.pull(queue);
+  const lease = harness.engine.lease.bind(harness.engine);
+  harness.engine.lease = async (...call) => {
+    harness.engine.lease = lease;
+    const nothing = await lease(...call);
+    await harness.send(queue, "a");
+    return nothing;
+  };
+  const { answers } = poll(harness, queue, 1);
+  await harness.time.settle();
+  assert.deepEqual(answers, [["a#1"]]);
+});
+
+test("a client that goes away just as a message comes leaves it to the next", async () => {
+  await using harness = await BrokerHarness.open();
+  const queue = await harness.queue("jobs");
+  await harness.pull(queue);
+  const away = new AbortController();
+  const gone = poll(harness, queue, 1, away.signal);
+  await harness.time.settle();
+  const next = poll(harness, queue, 1);
+  await harness.time.settle();
+  const stop = harness.engine.onWake(() => away.abort());
+  await harness.send(queue, "a");
+  await harness.time.settle();
+  stop();
+  assert.deepEqual([gone.answers, next.answers], [[[]], [["a#1"]]]);
+});
+
+test("a queue that is paused, deleted or loses its consumer answers all who wait", async () => {
+  for (const [change, code] of [
+    ["pause", "QUEUE_PAUSED"],
+    ["delete", "QUEUE_NOT_FOUND"],
+    ["detach", "CONSUMER_TYPE_MISMATCH"],
+  ] as const) {
+    await using harness = await BrokerHarness.open();
+    const queue = await harness.queue("jobs");
+    await harness.pull(queue);
+    const { answers } = poll(harness, queue, 3);
+    await harness.time.settle();
+    await harness.controlPlane.change("test", (view, context): CatalogDecision<unknown> => {
+      const [consumer] = view.consumersOf(queue.id);
+      assert.ok(consumer);
+      if (change === "detach") return removeConsumer(view, context, { queue: queue.id, consumer: consumer.id });
+      if (change === "delete") return deleteQueue(view, context, queue.id);
+      return updateQueue(view, context, { id: queue.id, settings: { ...defaultQueueSettings, paused: true } });
+    });
+    await harness.time.settle();
+    assert.deepEqual(
+      answers.map((answer) => isMillraceError(answer, code)),
+      [true, true, true],
+      change,
+    );
+  }
 });
 
 test("an extended lease ends later", async () => {
