@@ -180,11 +180,7 @@ export interface Envelope {
 }
 
 /** Runs a JavaScript program under this Node to its end. */
-async function command(
-  args: readonly string[],
-  cwd: string,
-  env: Record<string, string>,
-): Promise<CommandResult> {
+async function command(args: readonly string[], cwd: string, env: Record<string, string>): Promise<CommandResult> {
   const child = spawn(process.execPath, args, {
     cwd,
     env: { ...process.env, ...env },
