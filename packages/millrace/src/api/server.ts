@@ -93,6 +93,8 @@ function registerRoutes(api: FastifyInstance, options: ServerOptions): void {
   api.addHook("onRequest", (request, _reply, done) => {
     const route = byKey.get(`${request.method === "HEAD" ? "GET" : request.method} ${request.routeOptions.url ?? ""}`);
     if (route === undefined) return done();
+    // `/queues/`: nothing is named.
+    if (Object.values(request.params as Record<string, string>).includes("")) return done(notFound(request));
     try {
       const principal = route.needs === "nothing" ? nobody : admit(route, request, options);
       admissions.set(request, { route, principal, contentType: headerOf(request, "content-type") });

@@ -52,6 +52,9 @@ test("unknown routes and methods are 404 with code 7003, badly encoded and overl
     ["GET", `/queues/${"x".repeat(2_000)}`],
     ["GET", "/queues/../../../etc/passwd"],
     ["OPTIONS", "/queues"],
+    ["GET", "/queues/"],
+    ["DELETE", `/queues/${"0".repeat(32)}/consumers/`],
+    ["GET", "/workers/scripts//settings"],
   ] as const) {
     assert.equal(refusal(await harness.call(method, path)), "404 7003", `${method} ${path.slice(0, 40)}`);
   }

@@ -18,17 +18,23 @@ const queueSettings = z.looseObject(
 );
 
 /** The name's own rules are checked apart: they have an error code of their own. */
-export const createQueueBody = z.object({
-  queue_name: text,
-  settings: queueSettings.optional(),
-  jurisdiction: jurisdiction.optional(),
-});
+export const createQueueBody = z.object(
+  {
+    queue_name: text,
+    settings: queueSettings.optional(),
+    jurisdiction: jurisdiction.optional(),
+  },
+  { error: "expected an object" },
+);
 
-export const changeQueueBody = z.object({
-  queue_name: text.optional(),
-  settings: queueSettings.optional(),
-  jurisdiction: jurisdiction.optional(),
-});
+export const changeQueueBody = z.object(
+  {
+    queue_name: text.optional(),
+    settings: queueSettings.optional(),
+    jurisdiction: jurisdiction.optional(),
+  },
+  { error: "expected an object" },
+);
 
 const workerSettings = z.looseObject(
   {

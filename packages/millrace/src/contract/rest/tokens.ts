@@ -22,21 +22,26 @@ export function allows(held: readonly string[], needed: Scope): boolean {
   return held.some((scope) => includes[scope as Scope]?.includes(needed) ?? false);
 }
 
-export const createTokenBody = z.object({
-  name: text.min(1, { error: "expected 1 to 100 characters" }).max(100, { error: "expected 1 to 100 characters" }),
-  scopes: z
-    .array(z.enum(scopes, { error: `expected one of ${scopes.join(", ")}` }), { error: "expected an array of scopes" })
-    .min(1, { error: "expected at least one scope" })
-    .max(scopes.length, { error: `expected at most ${scopes.length} scopes` }),
-  /** Names of the only queues it is good for. */
-  queues: z
-    .array(text, { error: "expected an array of queue names" })
-    .min(1, { error: "expected at least one queue" })
-    .max(1_000)
-    .optional(),
-  /** ISO 8601; absent: never. */
-  expires_on: z.iso.datetime({ offset: true, error: "expected a time like 2027-01-31T00:00:00Z" }).optional(),
-});
+export const createTokenBody = z.object(
+  {
+    name: text.min(1, { error: "expected 1 to 100 characters" }).max(100, { error: "expected 1 to 100 characters" }),
+    scopes: z
+      .array(z.enum(scopes, { error: `expected one of ${scopes.join(", ")}` }), {
+        error: "expected an array of scopes",
+      })
+      .min(1, { error: "expected at least one scope" })
+      .max(scopes.length, { error: `expected at most ${scopes.length} scopes` }),
+    /** Names of the only queues it is good for. */
+    queues: z
+      .array(text, { error: "expected an array of queue names" })
+      .min(1, { error: "expected at least one queue" })
+      .max(1_000, { error: "expected at most 1000 queues" })
+      .optional(),
+    /** ISO 8601; absent: never. */
+    expires_on: z.iso.datetime({ offset: true, error: "expected a time like 2027-01-31T00:00:00Z" }).optional(),
+  },
+  { error: "expected an object" },
+);
 
 export const tokenView = z.object({
   id: identifier,

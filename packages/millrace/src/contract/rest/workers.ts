@@ -41,11 +41,11 @@ export const uploadMetadata = z.looseObject(
     tags: texts(50).nullable().optional(),
     migrations: anyJson.optional(),
     exports: anyJson.optional(),
-    containers: z.array(z.unknown()).optional(),
+    containers: z.array(z.unknown(), { error: "expected an array" }).optional(),
     assets: anyJson.optional(),
     keep_assets: flag.optional(),
-    tail_consumers: z.array(z.unknown()).nullable().optional(),
-    streaming_tail_consumers: z.array(z.unknown()).nullable().optional(),
+    tail_consumers: z.array(z.unknown(), { error: "expected an array" }).nullable().optional(),
+    streaming_tail_consumers: z.array(z.unknown(), { error: "expected an array" }).nullable().optional(),
     logpush: flag.nullable().optional(),
     observability: jsonObject.nullable().optional(),
     placement: anyJson.optional(),
@@ -250,7 +250,13 @@ export const latestVersionBody = z.object(
   { error: "expected an object with env" },
 );
 
-export const tailBody = z.object({
-  filters: z.array(z.unknown(), { error: "expected an array of filters" }).max(50).optional(),
-});
+export const tailBody = z.object(
+  {
+    filters: z
+      .array(z.unknown(), { error: "expected an array of filters" })
+      .max(50, { error: "expected at most 50 filters" })
+      .optional(),
+  },
+  { error: "expected an object with filters" },
+);
 export const tailView = z.object({ id: identifier, url: z.string(), expires_at: timestamp });
