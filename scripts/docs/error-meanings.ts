@@ -53,6 +53,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   FORBIDDEN: "The token is valid, but not for this.",
   TOKEN_NOT_FOUND: "There is no token of this id.",
   ROUTE_NOT_FOUND: "There is no such method and path.",
+  BACKUP_RUNNING: "A server makes one backup at a time, and one is being made or fetched.",
+  BACKUP_NOT_FOUND: "There is no such backup, or it is not ready, or it was deleted because nobody fetched it.",
   SUBSCRIPTION_NOT_FOUND: "There is no event subscription of this id.",
   SUBSCRIPTION_INVALID: "A field of the event subscription breaks its rule; the message names it.",
   SETTING_UNSUPPORTED: "A setting asks for something that this version does not have.",

@@ -15,7 +15,9 @@ interface Operation {
   readonly responses: {
     readonly 200: {
       readonly content: {
-        readonly "application/json": { readonly schema: { readonly properties: { result: Schema } } };
+        readonly "application/json"?: { readonly schema: { readonly properties: { result: Schema } } };
+        /** Instead of JSON. */
+        readonly "application/octet-stream"?: { readonly schema: { readonly description: string } };
       };
     };
   };
@@ -73,9 +75,9 @@ function describe(method: string, path: string, operation: Operation, shown: Map
     if (type === "application/json") parts.push(shape("Request", shapeOf(schema), operationId, shown));
     else if (typeof schema["description"] === "string") parts.push(`Request, ${code(type)}: ${schema["description"]}.`);
   }
-  parts.push(
-    shape("Result", shapeOf(responses[200].content["application/json"].schema.properties.result), operationId, shown),
-  );
+  const { "application/json": json, "application/octet-stream": file } = responses[200].content;
+  if (json !== undefined) parts.push(shape("Result", shapeOf(json.schema.properties.result), operationId, shown));
+  if (file !== undefined) parts.push(`Answers a file: ${file.schema.description}.`);
   return parts.join("\n\n");
 }
 

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { createApi, tokenAuthenticator } from "./api/index.ts";
-import { Broker, catalogEvents, Conservation, ControlPlane, Intake } from "./broker/index.ts";
+import { Backups, Broker, catalogEvents, Conservation, ControlPlane, Intake } from "./broker/index.ts";
 import type { RunningServer, StartServer } from "./cli/index.ts";
 import { readServerFile } from "./config/index.ts";
 import type { ServerSettings } from "./config/index.ts";
@@ -79,8 +79,12 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
   });
   const drain = async (): Promise<void> => await broker.stop(AbortSignal.timeout(drainGraceMs));
   started.defer(drain);
+  const backups = started.use(
+    await Backups.open({ engine, folder: join(settings.data, "backup"), clock, timers, random, logger }),
+  );
   const api = started.use(
     createApi({
+      backups,
       controlPlane,
       intake,
       engine,

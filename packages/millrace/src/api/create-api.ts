@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { accountRoutes } from "./account.ts";
 import { accountingRoutes } from "./accounting.ts";
 import { auditRoutes } from "./audit.ts";
+import { backupRoutes } from "./backups.ts";
 import { consumerRoutes } from "./consumers.ts";
 import type { ApiDependencies } from "./dependencies.ts";
 import { messageRoutes } from "./messages.ts";
@@ -85,6 +86,7 @@ function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[]
     ...elsewhereRoutes(dependencies),
     ...extensionRoutes(dependencies),
     ...accountingRoutes(dependencies),
+    ...backupRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),
   ];

@@ -1,7 +1,7 @@
 // What the API needs from the rest of the server.
 
 import type { Clock, Logger, Random, StorageEngine } from "../core/index.ts";
-import type { Broker, ControlPlane, Intake } from "../broker/index.ts";
+import type { Backups, Broker, ControlPlane, Intake } from "../broker/index.ts";
 import type { DeployTarget } from "./deploy-target.ts";
 import type { Readiness } from "./health.ts";
 import type { Authenticate } from "./principal.ts";
@@ -11,6 +11,7 @@ export interface ApiDependencies {
   readonly intake: Intake;
   readonly engine: StorageEngine;
   readonly broker: Pick<Broker, "pulls" | "purges" | "loopOf">;
+  readonly backups: Pick<Backups, "start" | "status" | "read" | "discard">;
   readonly host: DeployTarget;
   readonly clock: Clock;
   readonly random: Random;

@@ -62,11 +62,18 @@ function operationOf(route: Route, path: string): Json {
     responses: {
       200: {
         description: "Done",
-        content: { "application/json": { schema: schemaOf(envelopeOf(route.result), "output") } },
+        content: responseContent(route),
       },
       default: { $ref: "#/components/responses/refused" },
     },
   };
+}
+
+function responseContent({ result, download }: Route): Json {
+  if (download !== undefined) {
+    return { "application/octet-stream": { schema: { type: "string", format: "binary", description: download } } };
+  }
+  return { "application/json": { schema: schemaOf(envelopeOf(result), "output") } };
 }
 
 function requestContent({ body, upload }: Route): Json | undefined {

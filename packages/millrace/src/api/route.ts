@@ -1,6 +1,7 @@
 // One operation of the REST API as a value: where it is, who may use it, what goes in and out, and what it does.
 // The server makes HTTP routes of these, and openapi.ts the document.
 
+import type { Readable } from "node:stream";
 import type { z } from "zod";
 import { MillraceError } from "../core/index.ts";
 import type { ErrorCode } from "../core/index.ts";
@@ -35,6 +36,8 @@ export interface Answer<R> {
   /** Shown to people beside the result. */
   readonly messages?: readonly string[] | undefined;
   readonly status?: number | undefined;
+  /** Answered instead of the envelope. */
+  readonly file?: { readonly stream: Readable; readonly bytes: number } | undefined;
 }
 
 /** Which error a broken rule of the body means; by default `REQUEST_INVALID`. */
@@ -55,6 +58,8 @@ export interface RouteSpec<B extends z.ZodType, Q extends z.ZodType, R extends z
   readonly body?: B;
   /** What an upload carries when it is not JSON, for the document. */
   readonly upload?: string;
+  /** What is answered as a file instead of JSON, for the document. */
+  readonly download?: string;
   readonly maxBytes?: number;
   /** What a body beyond `maxBytes` means; by default `REQUEST_TOO_LARGE`. */
   readonly tooLarge?: ErrorCode;

@@ -184,7 +184,12 @@ function admit(
   return principal;
 }
 
-function succeed(reply: FastifyReply, { result, info, messages, status }: Answer<unknown>): FastifyReply {
+function succeed(reply: FastifyReply, { result, info, messages, status, file }: Answer<unknown>): FastifyReply {
+  if (file !== undefined) {
+    // With the length a client can tell a file that was cut short.
+    const headers = { "content-type": "application/octet-stream", "content-length": file.bytes };
+    return reply.code(200).headers(headers).send(file.stream);
+  }
   const envelope: Envelope = {
     success: true,
     errors: [],

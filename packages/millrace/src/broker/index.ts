@@ -1,5 +1,6 @@
 // The broker's public surface.
 
+export * from "./backups.ts";
 export * from "./broker.ts";
 export * from "./catalog-events.ts";
 export * from "./conservation.ts";

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addBench } from "./commands/bench.ts";
+import { addBackup } from "./commands/backup.ts";
 import { addDev } from "./commands/dev.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addQueues } from "./commands/queues.ts";
@@ -48,6 +49,7 @@ Examples:
   addWorkers(program, context);
   addTokens(program, context);
   addAudit(program, context);
+  addBackup(program, context);
   addDoctor(program, context);
   addBench(program, context);
   return program;

@@ -21,11 +21,19 @@ export class RestFailure extends CommandFailure {
   }
 }
 
+export interface Download {
+  readonly bytes: number;
+  /** Throws when the server ends the transfer early. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
 export interface RestClient {
   /** The account's id, asked for once if nobody said it. */
   accountId(): Promise<string>;
   /** Calls a path below the account; answers `result`, checked. */
   call<T>(method: Method, path: string, result: z.ZodType<T>, body?: unknown): Promise<T>;
+  /** Opens a file below the account, to be read to its end. */
+  download(path: string): Promise<Download>;
   /** What the API adds for people beside the result goes here. */
   onNote: (text: string) => void;
 }
@@ -39,6 +47,13 @@ export function createRestClient(target: Target): RestClient {
   const client: RestClient = {
     onNote: () => undefined,
     accountId: async () => await (account ??= firstAccount()),
+    async download(path) {
+      const response = await ask(target, "GET", `/accounts/${await client.accountId()}${path}`, undefined);
+      if (response.ok && response.body !== null) {
+        return { bytes: Number(response.headers.get("content-length")), chunks: response.body };
+      }
+      throw refusal(response.status, parseJson(await response.text())) ?? unexpected("GET", path, response.status);
+    },
     async call(method, path, result, body) {
       return await request(method, `/accounts/${await client.accountId()}${path}`, result, body);
     },
@@ -51,38 +66,41 @@ export function createRestClient(target: Target): RestClient {
   }
 
   async function request<T>(method: Method, path: string, result: z.ZodType<T>, body?: unknown): Promise<T> {
-    const { status, json } = await exchange(target, method, path, body);
-    const refused = status >= 400 ? failureEnvelope.safeParse(json) : undefined;
-    if (refused?.success === true) {
-      const { errors } = refused.data;
-      throw new RestFailure(
-        errors.map(({ message, code }) => `${message} [code: ${code}]`).join("; "),
-        status,
-        errors.map(({ code }) => code),
-      );
-    }
+    const response = await ask(target, method, path, body);
+    const { status } = response;
+    const json = parseJson(await textOf(target, response));
+    const refused = refusal(status, json);
+    if (refused !== undefined) throw refused;
     const parsed = status >= 400 ? undefined : envelopeOf(result).safeParse(json);
-    if (parsed?.success !== true) {
-      throw new CommandFailure(
-        `${target.api} answered ${method} ${path} with something else than expected (HTTP ${status}). Is it a Millrace server of this version?`,
-        { cause: parsed?.error },
-      );
-    }
+    if (parsed?.success !== true) throw unexpected(method, path, status, parsed?.error);
     for (const text of parsed.data.messages) client.onNote(text);
     return parsed.data.result;
+  }
+
+  function unexpected(method: Method, path: string, status: number, cause?: Error): CommandFailure {
+    return new CommandFailure(
+      `${target.api} answered ${method} ${path} with something else than expected (HTTP ${status}). Is it a Millrace server of this version?`,
+      { cause },
+    );
   }
 
   return client;
 }
 
-async function exchange(
-  { api, token }: Target,
-  method: Method,
-  path: string,
-  body: unknown,
-): Promise<{ readonly status: number; readonly json: unknown }> {
+function refusal(status: number, json: unknown): RestFailure | undefined {
+  const refused = status >= 400 ? failureEnvelope.safeParse(json) : undefined;
+  if (refused?.success !== true) return undefined;
+  const { errors } = refused.data;
+  return new RestFailure(
+    errors.map(({ message, code }) => `${message} [code: ${code}]`).join("; "),
+    status,
+    errors.map(({ code }) => code),
+  );
+}
+
+async function ask({ api, token }: Target, method: Method, path: string, body: unknown): Promise<Response> {
   try {
-    const response = await fetch(`${api}${path}`, {
+    return await fetch(`${api}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
@@ -90,14 +108,24 @@ async function exchange(
       },
       body: body === undefined ? null : JSON.stringify(body),
     });
-    const text = await response.text();
-    return { status: response.status, json: parseJson(text) };
   } catch (error) {
-    const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const refused = reason instanceof Error && "code" in reason && reason.code === "ECONNREFUSED";
-    const why = refused ? "nothing answers there" : reason instanceof Error ? reason.message : String(reason);
-    throw new CommandFailure(`cannot reach ${new URL(api).origin}: ${why}. ${howToStart}`, { cause: error });
+    throw unreachable(api, error);
   }
+}
+
+async function textOf({ api }: Target, response: Response): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    throw unreachable(api, error);
+  }
+}
+
+function unreachable(api: string, error: unknown): CommandFailure {
+  const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const refused = reason instanceof Error && "code" in reason && reason.code === "ECONNREFUSED";
+  const why = refused ? "nothing answers there" : reason instanceof Error ? reason.message : String(reason);
+  return new CommandFailure(`cannot reach ${new URL(api).origin}: ${why}. ${howToStart}`, { cause: error });
 }
 
 function parseJson(text: string): unknown {

@@ -28,6 +28,8 @@ export interface DataFolderOptions {
   readonly random: Random;
 }
 
+const accountIdForm = /^[0-9a-f]{32}$/;
+
 /**
  * Opens or makes the data folder (0700). May be called again and by several processes at once: whoever is first decides
  * the identity, everybody reads the same. Throws the file system's error when the folder cannot be used.
@@ -38,13 +40,25 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   if (made !== undefined) await writeOnce(join(path, ".gitignore"), "*\n", 0o600);
 
   const account =
-    options.accountId ?? (await keep(join(path, "account_id"), () => toHex(random.bytes(16)), /^[0-9a-f]{32}$/)).text;
+    options.accountId ?? (await keep(join(path, "account_id"), () => toHex(random.bytes(16)), accountIdForm)).text;
   if (options.token !== undefined) {
     return { path, accountId: account, token: options.token, tokenFile: undefined, tokenIsNew: false };
   }
   const tokenFile = join(path, "token");
   const token = await keep(tokenFile, () => makeToken(random), /^[\x21-\x7e]+$/);
   return { path, accountId: account, token: token.text, tokenFile, tokenIsNew: token.isNew };
+}
+
+/** The account that a data folder says it belongs to. */
+export async function readAccountId(path: string): Promise<string | undefined> {
+  return await readLine(join(path, "account_id"));
+}
+
+/** Makes a data folder for data that belongs to an account already. The folder must be empty or not there. */
+export async function makeDataFolder(path: string, accountId: string | undefined): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await writeOnce(join(path, ".gitignore"), "*\n", 0o600);
+  if (accountId !== undefined) await keep(join(path, "account_id"), () => accountId, accountIdForm);
 }
 
 /** Whether others than its owner may look into the folder. Always false where there are no such permissions. */

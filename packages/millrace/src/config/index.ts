@@ -1,6 +1,6 @@
 // The settings' public surface.
 
-export { isOpenToOthers, openDataFolder } from "./data-folder.ts";
+export { isOpenToOthers, makeDataFolder, openDataFolder, readAccountId } from "./data-folder.ts";
 export type { DataFolder, DataFolderOptions } from "./data-folder.ts";
 export { nearest } from "./nearest.ts";
 export { announceServer, findServerFile, readServerFile } from "./server-file.ts";

@@ -63,6 +63,8 @@ export const cloudflareErrors = {
   FORBIDDEN: { code: 10000, status: 403, retryable: false },
   TOKEN_NOT_FOUND: { code: 1001, status: 404, retryable: false },
   ROUTE_NOT_FOUND: { code: 7003, status: 404, retryable: false },
+  BACKUP_RUNNING: { code: 15000, status: 409, retryable: true },
+  BACKUP_NOT_FOUND: { code: 1001, status: 404, retryable: false },
   SUBSCRIPTION_NOT_FOUND: { code: 11006, status: 404, retryable: false },
   SUBSCRIPTION_INVALID: { code: 0, status: 400, retryable: false },
   SETTING_UNSUPPORTED: { code: 15000, status: 500, retryable: false },

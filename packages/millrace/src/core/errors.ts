@@ -62,6 +62,8 @@ export const errorCatalogue = {
   FORBIDDEN: { remedy: "Use a token with the scope this needs." },
   TOKEN_NOT_FOUND: { remedy: "`millrace tokens list` shows what exists." },
   ROUTE_NOT_FOUND: { remedy: "Check the method and path; the compatibility page lists what exists." },
+  BACKUP_RUNNING: { remedy: "Wait until it is done, or delete it." },
+  BACKUP_NOT_FOUND: { remedy: "Begin a new one: millrace backup <file>." },
   SUBSCRIPTION_NOT_FOUND: { remedy: "List the subscriptions to see what exists." },
   SUBSCRIPTION_INVALID: { remedy: "See the field named in the message." },
   SETTING_UNSUPPORTED: { remedy: "Unset it, or use a version of Millrace that supports it." },

@@ -216,6 +216,20 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: server,
     text: (f) => `cannot look whether messages add up: ${f.text("error")}. It is tried again`,
   }),
+  /** actor, bytes, ms: a backup is ready to be fetched. */
+  "backup.made": event({
+    level: "info",
+    subject: server,
+    text: (f) => `backup of ${f.text("bytes")} bytes made for ${f.text("actor")}${f.took()}`,
+  }),
+  /** file, error */
+  "backup.delete_failed": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `cannot delete ${f.text("file")}: ${f.text("error")}. The next start of a server does`,
+  }),
+  /** actor, error */
+  "backup.failed": event({ level: "warn", subject: server, text: (f) => `backup failed: ${f.text("error")}` }),
   /** code, error: the store gave up; what was not answered may or may not be stored. */
   "storage.failed": event({ level: "error", subject: server, text: (f) => `the store failed: ${f.text("error")}` }),
   /** error: a defect met while a Worker sent. */

@@ -2,11 +2,14 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createApi, tokenAuthenticator } from "../../src/api/index.ts";
 import type { Api, DeployTarget, WorkerStatus, WorkerTrace } from "../../src/api/index.ts";
-import { Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
+import { Backups, Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
 import { MillraceError } from "../../src/core/index.ts";
-import type { Holder, StorageEngine, VersionRecord } from "../../src/core/index.ts";
+import type { Clock, Holder, StorageEngine, VersionRecord } from "../../src/core/index.ts";
 import { openMemoryEngine } from "../../src/engines/memory/index.ts";
 import { recordingLogger, ScriptedTarget } from "../support/broker-harness.ts";
 import { SimulatedTime } from "../support/simulated-time.ts";
@@ -83,6 +86,12 @@ export interface CallOptions {
   readonly raw?: string | Buffer;
 }
 
+export interface HarnessOptions {
+  readonly requestLimit?: number;
+  /** The memory engine unless given. */
+  readonly openEngine?: (clock: Clock) => Promise<StorageEngine>;
+}
+
 export class ApiHarness implements AsyncDisposable {
   readonly time: SimulatedTime;
   readonly log = recordingLogger();
@@ -91,22 +100,30 @@ export class ApiHarness implements AsyncDisposable {
   readonly controlPlane: ControlPlane;
   readonly broker: Broker;
   readonly api: Api;
+  readonly backups: Backups;
+  /** Where backups are written. */
+  readonly folder: string;
 
   private constructor(parts: {
     time: SimulatedTime;
     engine: StorageEngine;
     controlPlane: ControlPlane;
     broker: Broker;
+    backups: Backups;
+    folder: string;
     requestLimit: number | undefined;
   }) {
     this.time = parts.time;
     this.engine = parts.engine;
     this.controlPlane = parts.controlPlane;
     this.broker = parts.broker;
+    this.backups = parts.backups;
+    this.folder = parts.folder;
     const { time, engine, controlPlane, broker, host, log } = this;
     const random = { bytes: (count: number) => randomBytes(count) };
     const catalog = () => controlPlane.view;
     this.api = createApi({
+      backups: this.backups,
       engine,
       controlPlane,
       broker,
@@ -122,9 +139,10 @@ export class ApiHarness implements AsyncDisposable {
     });
   }
 
-  static async open(options: { readonly requestLimit?: number } = {}): Promise<ApiHarness> {
+  static async open(options: HarnessOptions = {}): Promise<ApiHarness> {
     const time = new SimulatedTime();
-    const engine = await openMemoryEngine({ clock: time });
+    const { openEngine = async (clock: Clock) => await openMemoryEngine({ clock }) } = options;
+    const engine = await openEngine(time);
     const controlPlane = await ControlPlane.open(engine.catalog, time, { bytes: (count) => randomBytes(count) });
     const broker = await Broker.start({
       engine,
@@ -135,7 +153,11 @@ export class ApiHarness implements AsyncDisposable {
       logger: recordingLogger(),
       holder: `server:${"0".repeat(32)}` as Holder,
     });
-    return new ApiHarness({ time, engine, controlPlane, broker, requestLimit: options.requestLimit });
+    const folder = await mkdtemp(join(tmpdir(), "millrace-api-"));
+    const random = { bytes: (count: number) => randomBytes(count) };
+    const logger = recordingLogger();
+    const backups = await Backups.open({ engine, folder, clock: time, timers: time, random, logger });
+    return new ApiHarness({ time, engine, controlPlane, broker, backups, folder, requestLimit: options.requestLimit });
   }
 
   /** Calls below the account; a path that begins with `~` is below the API's root. Never throws for a status. */
@@ -176,9 +198,11 @@ export class ApiHarness implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.api.close();
+    await this.backups[Symbol.asyncDispose]();
     await this.broker.stop(AbortSignal.abort());
     this.controlPlane[Symbol.dispose]();
     await this.engine[Symbol.asyncDispose]();
+    await rm(this.folder, { recursive: true, force: true });
   }
 }
 

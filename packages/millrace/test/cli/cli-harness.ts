@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import { run } from "../../src/cli/index.ts";
 import type { StartServer, Terminal } from "../../src/cli/index.ts";
 import { accountId, adminToken, ApiHarness } from "../api/api-harness.ts";
+import type { HarnessOptions } from "../api/api-harness.ts";
 
 export interface CliResult {
   readonly exitCode: number;
@@ -98,8 +99,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export async function startApiServer(): Promise<ApiServer> {
-  const harness = await ApiHarness.open();
+export async function startApiServer(options: HarnessOptions = {}): Promise<ApiServer> {
+  const harness = await ApiHarness.open(options);
   const url = await harness.api.listen({ host: "127.0.0.1", port: 0 });
   return {
     harness,

@@ -4,7 +4,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Clock, Logger } from "../../src/core/index.ts";
+import type { Clock, Logger, StorageEngine } from "../../src/core/index.ts";
 import { databasePath } from "../../src/engines/sqlite/database.ts";
 import { openSqliteEngine } from "../../src/engines/sqlite/index.ts";
 import type { SqliteEngineOptions } from "../../src/engines/sqlite/index.ts";
@@ -14,6 +14,23 @@ export const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {},
 
 export async function temporaryFolder(): Promise<string> {
   return await mkdtemp(join(tmpdir(), "millrace-engine-"));
+}
+
+/** For other layers' tests that need an engine which stores; its folder goes with it. */
+export async function openTemporarySqlite(clock: Clock): Promise<StorageEngine> {
+  const folder = await temporaryFolder();
+  const engine = await openSqliteEngine({ folder, clock, logger: silent });
+  const close = async (): Promise<void> => {
+    await engine[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return new Proxy(engine, {
+    get: (target, name) => {
+      if (name === Symbol.asyncDispose) return close;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** `whileClosed` happens to the folder before it is opened again. */

@@ -3,6 +3,7 @@
 export * from "./account.ts";
 export * from "./accounting.ts";
 export * from "./audit.ts";
+export * from "./backups.ts";
 export * from "./envelope.ts";
 export * from "./extensions.ts";
 export * from "./fields.ts";

@@ -1,4 +1,7 @@
 // The SQLite engine's public surface.
 
+export { labelBackup, unlabelBackup } from "./backup-file.ts";
+export type { BackupLabel } from "./backup-file.ts";
+export { databasePath } from "./database.ts";
 export { openSqliteEngine } from "./engine.ts";
 export type { SqliteEngineOptions } from "./engine.ts";

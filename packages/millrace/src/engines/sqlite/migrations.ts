@@ -113,13 +113,7 @@ const released: readonly string[] = [
 
 /** Brings the schema up to date. Throws `DATA_TOO_NEW` when a newer program made it. `steps` are given by tests only. */
 export function migrate(database: DatabaseSync, steps: readonly string[] = released): void {
-  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-  if (version > steps.length) {
-    throw new MillraceError(
-      "DATA_TOO_NEW",
-      `The stored data has format ${version}, and this program knows formats up to ${steps.length}`,
-    );
-  }
+  const version = knownFormat(database, steps);
   for (const [index, step] of steps.entries()) {
     if (index < version) continue;
     database.exec("BEGIN IMMEDIATE");
@@ -132,4 +126,14 @@ export function migrate(database: DatabaseSync, steps: readonly string[] = relea
       throw error;
     }
   }
+}
+
+/** How many steps a database has taken. Throws `DATA_TOO_NEW` when they are more than there are. */
+export function knownFormat(database: DatabaseSync, steps: readonly string[] = released): number {
+  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+  if (version <= steps.length) return version;
+  throw new MillraceError(
+    "DATA_TOO_NEW",
+    `The stored data has format ${version}, and this program knows formats up to ${steps.length}`,
+  );
 }
