@@ -22,8 +22,8 @@ const memory: EngineUnderTest = {
 
 const subjects: readonly (readonly [engine: EngineUnderTest, runs: number])[] = [
   [memory, 500],
-  [sqliteUnderTest("sqlite", {}), 20],
-  [sqliteUnderTest("sqlite, folding all the time", { foldBytes: 300, runsInMemory: 0 }), 20],
+  [sqliteUnderTest("sqlite", {}), 12],
+  [sqliteUnderTest("sqlite, folding all the time", { foldBytes: 300, runsInMemory: 0 }), 12],
 ];
 
 for (const [underTest, runs] of subjects) {

@@ -69,7 +69,7 @@ const command = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("releaseHolder"), holder: fc.nat(1) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("purge"), queue: queueIndex }) },
   {
-    weight: 1,
+    weight: 3,
     arbitrary: fc.record({
       kind: fc.constant("purgeByRef"),
       queue: queueIndex,
@@ -97,7 +97,7 @@ type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
 
 export const histories: fc.Arbitrary<readonly Command[]> = fc.array(command, {
   minLength: 1,
-  maxLength: 60,
+  maxLength: 80,
   size: "max",
 });
 
