@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Signals, within } from "./deadline.ts";
 
-const millraceBin = fileURLToPath(new URL("../../../packages/millrace/bin/millrace.js", import.meta.url));
+export const millraceBin = fileURLToPath(new URL("../../../packages/millrace/bin/millrace.js", import.meta.url));
 const wranglerBin = fileURLToPath(new URL("../../../node_modules/wrangler/bin/wrangler.js", import.meta.url));
 
 /** One line of the server's log. */
@@ -180,7 +180,7 @@ export interface Envelope {
 }
 
 /** Runs a JavaScript program under this Node to its end. */
-async function command(args: readonly string[], cwd: string, env: Record<string, string>): Promise<CommandResult> {
+export async function command(args: readonly string[], cwd: string, env: Record<string, string>): Promise<CommandResult> {
   const child = spawn(process.execPath, args, {
     cwd,
     env: { ...process.env, ...env },
