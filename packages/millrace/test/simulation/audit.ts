@@ -3,7 +3,7 @@
 import { epochMs } from "../../src/core/index.ts";
 import type { PeekedMessage, QueueId, Readiness, StorageEngine } from "../../src/core/index.ts";
 import type { Ledger } from "./ledger.ts";
-import { textOf } from "./ledger.ts";
+import { textOf } from "./tracked.ts";
 import type { Outcome, TrackedMessage, TrackedQueue } from "./tracked.ts";
 
 /** Why messages may be missing after a step: where the step says which, the audit finds out. */

@@ -49,7 +49,7 @@ export class Clients {
   send(operation: Omit<OperationOf<"send">, "kind" | "at">): void {
     const texts = operation.delays.map((_, index) => `${operation.id}.${index}`);
     operation.delays.forEach((delay, index) => {
-      this.#ledger.expect(`${operation.id}.${index}`, { delayS: delay ?? operation.batchDelayS });
+      this.#ledger.requests.expect(`${operation.id}.${index}`, { delayS: delay ?? operation.batchDelayS });
     });
     const items = operation.delays.map((delay, index) => ({
       contentType: "text",
@@ -102,7 +102,7 @@ export class Clients {
   purge(server: number, name: string): void {
     this.#request(server, "arrives", async (run) => {
       const queue = queueOf(run, name);
-      this.#ledger.purgeAsked(queue.id);
+      this.#ledger.requests.purge(queue.id);
       await run.broker.purges.start(queue.id);
     });
   }
@@ -111,7 +111,7 @@ export class Clients {
     this.#request(server, "arrives", async (run) => {
       const queue = queueOf(run, name);
       const refs = (await run.facade.peek(queue.id, { max: count })).map(({ ref }) => ref);
-      this.#ledger.purgeByRefAsked(queue.id, refs);
+      this.#ledger.requests.purgeByRef(queue.id, refs);
       await run.facade.purgeByRef(queue.id, refs);
     });
   }
@@ -152,7 +152,7 @@ export class Clients {
     this.#change(server, (view, context) => {
       const queue = view.queueByName(name);
       if (queue === undefined) return nothing;
-      this.#ledger.deletionAsked(queue.id);
+      this.#ledger.requests.deletion(queue.id);
       return deleteQueue(view, context, queue.id);
     });
   }
@@ -177,7 +177,7 @@ export class Clients {
     this.#request(server, "arrives", async (run) => {
       const from = queueOf(run, name);
       const target = queueOf(run, to);
-      this.#ledger.redriveAsked(from.id, target.id);
+      this.#ledger.requests.redrive(from.id, target.id);
       await redrive({ engine: run.facade, controlPlane: run.controlPlane }, { from: from.id, to: target.id, max });
     });
   }

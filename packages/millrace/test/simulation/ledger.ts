@@ -12,43 +12,35 @@ import type {
   LeaseId,
   LeaseRequest,
   MessageId,
-  MessageRef,
   NewMessage,
   QueueId,
   SettleReceipt,
   SettleRequest,
 } from "../../src/core/index.ts";
-import { judge, mayBeOfAnother, redriveHolder } from "./judge.ts";
+import { checkAttempts, checkConsumer, checkDelay, checkHandOver, checkWindow } from "./delivery-rules.ts";
+import type { HandedMessage } from "./delivery-rules.ts";
+import { judge, mayBeOfAnother } from "./judge.ts";
 import type { Bench } from "./judge.ts";
+import { Requests } from "./requests.ts";
 import { SettingsLog } from "./settings-log.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
-import { lifeOf } from "./tracked.ts";
+import { lifeOf, textOf } from "./tracked.ts";
 import type { Outcome, TrackedLease, TrackedMessage, TrackedQueue } from "./tracked.ts";
 import { Violation } from "./violation.ts";
 import type { Law } from "./violation.ts";
 import type { World } from "./world.ts";
 
-/** How long a message is to be delayed; `null`: as the queue says. */
-export interface Expectation {
-  readonly delayS: number | null;
-}
-
 export class Ledger {
   readonly world: World;
   readonly settings: SettingsLog;
+  readonly requests = new Requests();
   readonly queues = new Map<QueueId, TrackedQueue>();
   readonly leases = new Map<LeaseId, TrackedLease>();
   readonly messages = new Map<MessageId, TrackedMessage>();
   revision = 0;
   readonly #batches = new Map<string, TrackedLease[]>();
-  readonly #expected = new Map<string, Expectation>();
-  readonly #accepted = new Map<string, number>();
   readonly #byText = new Map<string, TrackedMessage[]>();
-  readonly #purgedByRef = new Map<QueueId, Set<MessageRef>>();
   readonly #bench: Bench;
-  /** From which queue to which. */
-  readonly #redrivesAsked = new Set<string>();
-  readonly #dropsAsked = new Set<QueueId>();
 
   constructor(world: World) {
     this.world = world;
@@ -56,7 +48,7 @@ export class Ledger {
     this.#bench = {
       world,
       settings: this.settings,
-      isRedrive: (lease, target) => this.#redrivesAsked.has(`${lease.queue} ${target}`),
+      isRedrive: (lease, target) => this.requests.askedToRedrive(lease.queue, target),
     };
   }
 
@@ -66,18 +58,12 @@ export class Ledger {
     this.world.fail(new Violation(law, message === undefined ? text() : `${text()}\n  ${lifeOf(message)}`));
   }
 
-  // What clients ask for and are told.
-
-  /** A client is about to send a message with this text. */
-  expect(text: string, expectation: Expectation): void {
-    this.#expected.set(text, expectation);
-  }
+  // What clients and consumers get and say.
 
   /** A client was told that its messages are stored. */
   accepted(texts: readonly string[]): void {
     for (const text of texts) {
-      const times = (this.#accepted.get(text) ?? 0) + 1;
-      this.#accepted.set(text, times);
+      const times = this.requests.accepted(text);
       this.claim(this.copies(text) >= times, "acceptance", () => `message ${text} was accepted but is not stored`);
     }
   }
@@ -87,69 +73,19 @@ export class Ledger {
     return this.#byText.get(text)?.length ?? 0;
   }
 
-  purgeAsked(queue: QueueId): void {
-    const tracked = this.queues.get(queue);
-    if (tracked !== undefined) tracked.purgesAsked += 1;
-  }
-
-  purgeByRefAsked(queue: QueueId, refs: readonly MessageRef[]): void {
-    const asked = this.#purgedByRef.get(queue) ?? new Set();
-    for (const ref of refs) asked.add(ref);
-    this.#purgedByRef.set(queue, asked);
-  }
-
-  redriveAsked(from: QueueId, to: QueueId): void {
-    this.#redrivesAsked.add(`${from} ${to}`);
-  }
-
-  deletionAsked(queue: QueueId): void {
-    this.#dropsAsked.add(queue);
-  }
-
   /** A consumer gets messages: a handler, or a client that pulls. */
-  handed(
-    process: SimulatedProcess,
-    messages: readonly {
-      readonly id: MessageId;
-      readonly lease: LeaseId;
-      readonly attempts: number;
-      readonly body: Uint8Array;
-      readonly sentAt: EpochMs;
-      readonly contentType: string;
-    }[],
-  ): void {
-    const now = this.world.now();
-    for (const { id, lease, attempts, body, sentAt, contentType } of messages) {
-      const known = this.leases.get(lease);
-      const message = known?.message;
-      if (known === undefined || message === undefined || message.id !== id) {
-        this.claim(false, "double-lease", () => `a consumer got message ${id} under a lease that nobody has`);
+  handed(process: SimulatedProcess, messages: readonly HandedMessage[]): void {
+    for (const handed of messages) {
+      const lease = this.leases.get(handed.lease);
+      if (lease === undefined || lease.message.id !== handed.id) {
+        this.claim(false, "double-lease", () => `a consumer got message ${handed.id} under a lease that nobody has`);
         return;
       }
-      this.note(message, `handed over by ${process.name}, attempt ${attempts}`);
-      this.claim(
-        known.handedAt === undefined || known.holder === pullHolder,
-        "double-lease",
-        () => "handed over twice under one lease",
-        message,
-      );
-      this.claim(
-        known.attempts === attempts,
-        "attempts",
-        () => `leased as attempt ${known.attempts}, handed over as attempt ${attempts}`,
-        message,
-      );
-      const same = textOf(body) === message.text && sentAt === message.sentAt && contentType === message.contentType;
-      this.claim(same, "payload", () => "it is not what was sent", message);
-      const current = message.lease === known || message.queue !== known.queue;
-      this.claim(
-        current || now >= known.endsAt || this.world.wallSince(known.leasedAt).most >= known.endsAt,
-        "double-lease",
-        () => "handed over though its lease was given back",
-        message,
-      );
-      if (known.handedAt === undefined && known.holder !== pullHolder && known.stay === message.stay) message.got += 1;
-      known.handedAt = this.world.mono;
+      const { message } = lease;
+      this.note(message, `handed over by ${process.name}, attempt ${handed.attempts}`);
+      checkHandOver(this, lease, handed);
+      if (lease.handedAt === undefined && lease.holder !== pullHolder && lease.stay === message.stay) message.got += 1;
+      lease.handedAt = this.world.mono;
     }
   }
 
@@ -191,12 +127,11 @@ export class Ledger {
           id: operation.queue,
           messages: new Set(),
           counts,
-          purgesAsked: 0,
           purges: new Map(),
         });
       } else if (operation.kind === "dropQueue") {
         const queue = this.queues.get(operation.queue);
-        this.claim(this.#dropsAsked.has(operation.queue), "conservation", () => "a queue was deleted unasked");
+        this.claim(this.requests.askedToDelete(operation.queue), "conservation", () => "a queue was deleted unasked");
         for (const message of queue?.messages ?? []) {
           this.note(message, "its queue is deleted");
           message.queue = undefined;
@@ -238,7 +173,7 @@ export class Ledger {
       if (copies === undefined) this.#byText.set(text, [tracked]);
       else copies.push(tracked);
       this.note(tracked, `stored in ${this.settings.nameOf(queueId)}`);
-      this.#checkDelay(queueId, tracked, message, askedAt);
+      checkDelay(this, queueId, tracked, message, askedAt);
     }
   }
 
@@ -246,17 +181,8 @@ export class Ledger {
     const queue = this.queue(queueId);
     const now = this.world.now();
     const { messages } = batch;
-    const ready = this.readyIn(queue);
-    const consumers = this.settings.consumersSince(queueId, this.world.mono);
-    const type = request.holder === pullHolder ? "http_pull" : "worker";
-    this.claim(
-      messages.length === 0 ||
-        request.holder === redriveHolder ||
-        consumers.some((consumer) => consumer?.type === type),
-      "stop",
-      () => `${request.holder} leases from ${this.settings.nameOf(queueId)}, which has no ${type} consumer any more`,
-    );
-    this.#checkWindow(queue, request, messages.length, ready);
+    checkWindow(this, queue, request, messages.length);
+    checkConsumer(this, queueId, request, messages.length);
     const siblings: TrackedLease[] = [];
     for (const { id, lease, attempts } of messages) {
       const message = this.messages.get(id);
@@ -283,7 +209,7 @@ export class Ledger {
         () => `leased ${message.visibleAt - now} ms before it is visible`,
         message,
       );
-      this.#checkAttempts(queueId, message, attempts, request.holder);
+      checkAttempts(this, queueId, message, attempts, request.holder);
       message.attempts = attempts;
       const tracked: TrackedLease = {
         lease,
@@ -398,7 +324,7 @@ export class Ledger {
     const queue = this.queue(queueId);
     queue.purges.set(token, new Set(queue.messages));
     this.claim(
-      queue.purges.size <= queue.purgesAsked,
+      queue.purges.size <= this.requests.purgesOf(queueId),
       "purge",
       () => `${this.settings.nameOf(queueId)} is purged once more than anybody asked`,
     );
@@ -425,10 +351,6 @@ export class Ledger {
   readyIn(queue: TrackedQueue): TrackedMessage[] {
     const now = this.world.now();
     return [...queue.messages].filter((message) => message.lease === undefined && message.visibleAt <= now);
-  }
-
-  wasPurgedByRef(queue: QueueId, refs: readonly MessageRef[]): boolean {
-    return refs.every((ref) => this.#purgedByRef.get(queue)?.has(ref) === true);
   }
 
   note(message: TrackedMessage, line: string): void {
@@ -498,65 +420,6 @@ export class Ledger {
     message.lease = undefined;
     message.end = why;
   }
-
-  #checkDelay(queueId: QueueId, tracked: TrackedMessage, message: NewMessage, askedAt: number): void {
-    const expectation = this.#expected.get(tracked.text);
-    if (expectation === undefined) {
-      this.claim(false, "payload", () => `stored a message nobody sent: ${tracked.text}`);
-      return;
-    }
-    const delays =
-      expectation.delayS === null
-        ? this.settings.queuesSince(queueId, askedAt).map((queue) => queue.delivery_delay_s)
-        : [expectation.delayS];
-    const timely = delays.some((delayS) =>
-      delayS === 0 ? message.visibleAt === undefined : message.visibleAt === message.sentAt + delayS * 1_000,
-    );
-    this.claim(timely, "delay", () => `stored with a delay that is not ${delays.join(" or ")} s`, tracked);
-  }
-
-  #checkAttempts(queueId: QueueId, message: TrackedMessage, attempts: number, holder: Holder): void {
-    this.claim(
-      attempts === message.attempts + 1,
-      "attempts",
-      () => `attempt ${attempts} follows attempt ${message.attempts}`,
-      message,
-    );
-    this.claim(
-      attempts <= message.got + 1,
-      "attempts",
-      () => `attempt ${attempts}, though its consumer got it ${message.got} times`,
-      message,
-    );
-    if (holder === redriveHolder) return; // it delivers nothing
-    const consumers = this.settings.consumersSince(queueId, Number.NEGATIVE_INFINITY);
-    const most = Math.max(
-      ...consumers.slice(1).map((consumer) => (consumer?.max_retries ?? Number.POSITIVE_INFINITY) + 1),
-    );
-    this.claim(attempts <= most, "attempts", () => `attempt ${attempts} of ${most}`, message);
-  }
-
-  /** Batches are due when full or when the longest waiting has waited long enough; and then they are given. */
-  #checkWindow(queue: TrackedQueue, request: LeaseRequest, count: number, ready: readonly TrackedMessage[]): void {
-    if (this.world.wentBack) return;
-    const now = this.world.now();
-    const name = this.settings.nameOf(queue.id);
-    const { window } = request;
-    const waited = (message: TrackedMessage): boolean => message.storedAt + (window?.timeout ?? 0) <= now;
-    const mayBeDue = window === undefined || ready.length >= window.size || ready.some(waited);
-    this.claim(
-      count === 0 || mayBeDue,
-      "window",
-      () => `${count} messages of ${name} leased before their batch is due`,
-    );
-    const mustBeDue = window === undefined || ready.length >= window.size || (window.timeout === 0 && ready.length > 0);
-    const expected = Math.min(ready.length, request.max);
-    this.claim(
-      !mustBeDue || count === expected,
-      "readiness",
-      () => `${count} messages of ${name} leased, though ${expected} were ready and asked for`,
-    );
-  }
 }
 
 type WithoutTime =
@@ -569,8 +432,4 @@ function isStillThere(lease: TrackedLease): boolean {
 
 function visibleFrom(visibleAt: EpochMs | undefined, now: EpochMs): EpochMs {
   return visibleAt !== undefined && visibleAt > now ? visibleAt : now;
-}
-
-export function textOf(body: Uint8Array): string {
-  return new TextDecoder().decode(body);
 }

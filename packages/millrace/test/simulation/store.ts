@@ -109,7 +109,7 @@ export class Store {
     refs: readonly MessageRef[],
   ): Promise<{ purged: number; unknown: readonly MessageRef[] }> {
     const receipt = await this.engine.purgeByRef(queue, refs);
-    const asked = this.ledger.wasPurgedByRef(queue, refs);
+    const asked = this.ledger.requests.askedToPurge(queue, refs);
     this.ledger.claim(asked, "purge", () => "messages are purged by ref that nobody named");
     await this.#audit(queue, undefined, { why: "purged", count: receipt.purged, mayTake: () => true });
     this.ledger.claim(

@@ -63,7 +63,6 @@ export interface TrackedQueue {
   /** In order of arrival. */
   readonly messages: Set<TrackedMessage>;
   readonly counts: { -readonly [K in keyof Accounting]: number };
-  purgesAsked: number;
   /** What each purge may take, by the token that continues it. */
   readonly purges: Map<string, ReadonlySet<TrackedMessage>>;
 }
@@ -71,4 +70,8 @@ export interface TrackedQueue {
 /** The message's life, for a report. */
 export function lifeOf(message: TrackedMessage): string {
   return `message ${message.text} (${message.id}):\n${message.trail.map((line) => `    ${line}`).join("\n")}`;
+}
+
+export function textOf(body: Uint8Array): string {
+  return new TextDecoder().decode(body);
 }

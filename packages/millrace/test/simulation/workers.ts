@@ -6,7 +6,7 @@ import type { Delivery, DeliveryOutcome, PushTarget } from "../../src/broker/ind
 import { Dice } from "./dice.ts";
 import type { Mood, Profile } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
-import { textOf } from "./ledger.ts";
+import { textOf } from "./tracked.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import type { World } from "./world.ts";
 
