@@ -10,6 +10,7 @@ import type { Plane } from "../contract/index.ts";
 import type { Envelope } from "../contract/rest/index.ts";
 import { tokenOf } from "./credentials.ts";
 import { failureOf } from "./failure.ts";
+import { answerBrokenConnection, checkHost, serverOptions, tendEdges } from "./http-edges.ts";
 import type { Authenticate, Principal } from "./principal.ts";
 import { requireScope } from "./principal.ts";
 import type { RequestLimit } from "./request-limit.ts";
@@ -35,24 +36,18 @@ const requestDeadlineMs = 120_000;
 export function buildServer(options: ServerOptions): FastifyInstance {
   const server = Fastify({
     logger: false,
-    http: { shouldUpgradeCallback: options.takesUpgrade },
+    http: { ...serverOptions, shouldUpgradeCallback: options.takesUpgrade },
     bodyLimit: limits.request.jsonBytes,
     requestTimeout: requestDeadlineMs,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 512 },
-    // Connections that break the protocol get the envelope too, as far as they can still read.
-    clientErrorHandler: (error, socket) => {
-      if (error.code === "ECONNRESET" || !socket.writable) {
-        socket.destroy();
-        return;
-      }
-      const problem = clientErrors[error.code] ?? { status: "400 Bad Request", words: "The request is not valid HTTP" };
-      const body = JSON.stringify(failureOf(new MillraceError("REQUEST_MALFORMED", problem.words), "control").envelope);
-      socket.end(
-        `HTTP/1.1 ${problem.status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-      );
-    },
+    clientErrorHandler: answerBrokenConnection,
     frameworkErrors: (error, request, reply) => void fail(options.logger, request, reply, error),
+  });
+  tendEdges(server.server);
+  server.addHook("onRequest", (request, _reply, done) => {
+    checkHost(request.raw);
+    done();
   });
   server.setErrorHandler((error, request, reply) => fail(options.logger, request, reply, error));
   server.setNotFoundHandler((request, reply) => fail(options.logger, request, reply, notFound(request)));
@@ -62,11 +57,6 @@ export function buildServer(options: ServerOptions): FastifyInstance {
   });
   return server;
 }
-
-const clientErrors: Readonly<Record<string, { status: string; words: string }>> = {
-  HPE_HEADER_OVERFLOW: { status: "431 Request Header Fields Too Large", words: "The request's headers are too large" },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: "408 Request Timeout", words: "The request did not arrive in time" },
-};
 
 function notFound(request: FastifyRequest): MillraceError {
   const path = request.url.split("?", 1)[0] ?? "";
@@ -138,22 +128,27 @@ async function serve(
     contentType,
     header: (name) => headerOf(request, name),
     principal,
-    goneOrStopping: () => endOf(reply, stopping),
+    goneOrStopping: () => endOf(request, reply, stopping),
     origin: originOf(request),
   });
   return succeed(reply, answer);
 }
 
-/** Made only for requests that wait: every other one ends before anybody could tell it to. */
-function endOf(reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+/**
+ * Made only for requests that wait: every other one ends before anybody could tell it to. Nobody can tell a client that closed
+ * its half from one that is gone before something is written, so either counts as gone.
+ */
+function endOf({ socket }: FastifyRequest, reply: FastifyReply, stopping: AbortSignal): AbortSignal {
   const end = new AbortController();
   const abort = (): void => end.abort();
-  stopping.addEventListener("abort", abort, { once: true });
+  stopping.addEventListener("abort", abort);
+  socket.once("end", abort);
   reply.raw.once("close", () => {
     stopping.removeEventListener("abort", abort);
+    socket.off("end", abort);
     abort();
   });
-  if (stopping.aborted) abort();
+  if (stopping.aborted || socket.readableEnded) abort();
   return end.signal;
 }
 

@@ -43,7 +43,7 @@ export interface PullRequest {
   readonly visibility: Milliseconds | undefined;
   /** Long polling: how long to wait for a first message; absent or 0 answers at once. */
   readonly wait?: Milliseconds | undefined;
-  /** Aborted when the client went away; nothing is leased after that. */
+  /** Aborted when the client went away; a long poll leases nothing after that but what its first look finds. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -71,8 +71,6 @@ export interface AckResponse {
   readonly warnings: ReadonlyMap<PullLeaseId, string>;
 }
 
-const nothing: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
-
 export class PullConsumers {
   readonly #dependencies: PullDependencies;
   readonly #polls: LongPolls;
@@ -92,17 +90,16 @@ export class PullConsumers {
     const { clock, alarms } = this.#dependencies;
     const giveUpAt = after(clock.now(), wait);
     using poll = this.#polls.join(queue);
-    for (let backlog = nothing; ;) {
-      if (signal?.aborted === true) return { messages: [], backlog };
+    for (;;) {
       poll.look();
       const batch = await this.#lease(queue, request);
       const { ready, nextDueAt, nextLeaseEndsAt } = batch.readiness;
       if (batch.messages.length > 0 && ready > 0) this.wake(queue);
       if (batch.messages.length > 0 || clock.now() >= giveUpAt || this.#stopped) return responseOf(batch);
-      ({ backlog } = batch);
       const next = earliest(nextDueAt, nextLeaseEndsAt);
       if (next !== undefined) alarms.setIfEarlier(`pull-due:${queue}`, next, () => this.wake(queue));
       await poll.sleep(giveUpAt, signal);
+      if (signal?.aborted === true) return responseOf(batch);
     }
   }
 

@@ -27,7 +27,7 @@ export const errorCatalogue = {
   BACKLOG_FULL: { remedy: "Consume or purge messages, or raise the queue's backlog limit." },
   RATE_LIMITED: { remedy: "Send more slowly, or raise the limit." },
   // requests
-  REQUEST_MALFORMED: { remedy: "Send well-formed JSON in UTF-8." },
+  REQUEST_MALFORMED: { remedy: "Send well-formed HTTP, with a body of JSON in UTF-8." },
   REQUEST_INVALID: { remedy: "See the field named in the message." },
   REQUEST_LIMIT_REACHED: { remedy: "Wait as long as Retry-After says, or raise the server's request limit." },
   REQUEST_TOO_LARGE: { remedy: "Send a smaller request body." },

@@ -1,0 +1,121 @@
+// Requests as no library writes them: over a bare socket, byte for byte.
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { setImmediate } from "node:timers/promises";
+import { test } from "node:test";
+
+import { accountId, adminToken, ApiHarness } from "./api-harness.ts";
+
+const account = `/client/v4/accounts/${accountId}`;
+const authorization = `Authorization: Bearer ${adminToken}\r\n`;
+
+interface Exchange {
+  readonly statuses: readonly number[];
+  /** Bodies' texts, one behind the other. */
+  readonly text: string;
+}
+
+class Wire {
+  readonly #port: number;
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  static async open(harness: ApiHarness): Promise<Wire> {
+    return new Wire(Number(new URL(await harness.api.listen({ host: "127.0.0.1", port: 0 })).port));
+  }
+
+  /** Writes the bytes and, unless told otherwise, closes its own half at once; answers what came until the server closed. */
+  async exchange(bytes: string, options: { readonly halfClose?: boolean | Promise<unknown> } = {}): Promise<Exchange> {
+    const { halfClose = true } = options;
+    const text = await new Promise<string>((resolve, reject) => {
+      let received = "";
+      const socket = connect(this.#port, "127.0.0.1", () => {
+        socket.write(bytes, "latin1");
+        if (halfClose === true) socket.end();
+        else if (halfClose !== false) void halfClose.then(() => socket.end());
+      });
+      socket.setEncoding("latin1");
+      socket.on("data", (chunk: string) => (received += chunk));
+      socket.on("error", reject);
+      socket.on("close", () => resolve(received));
+    });
+    return { statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status)), text };
+  }
+}
+
+const post = (path: string, body: string, headers = ""): string =>
+  `POST ${account}${path} HTTP/1.1\r\nHost: x\r\n${authorization}${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+const envelopeIn = ({ text }: Exchange): { success: boolean; errors: { code: number }[] } =>
+  JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4)) as { success: boolean; errors: { code: number }[] };
+
+test("a client that closes its half after the request still gets the answer", async () => {
+  await using harness = await ApiHarness.open();
+  const wire = await Wire.open(harness);
+  const commit = harness.engine.catalog.commit.bind(harness.engine.catalog);
+  harness.engine.catalog.commit = async (change) => {
+    for (let turn = 0; turn < 50; turn += 1) await setImmediate(); // as long as a disk may take
+    return await commit(change);
+  };
+  const created = await wire.exchange(post("/queues", '{"queue_name":"half"}'));
+  assert.deepEqual([created.statuses, envelopeIn(created).success], [[200], true]);
+  const two = await wire.exchange(post("/queues", '{"queue_name":"one"}') + post("/queues", '{"queue_name":"two"}'));
+  assert.deepEqual(two.statuses, [200, 200]);
+  const chunked = `POST ${account}/queues HTTP/1.1\r\nHost: x\r\n${authorization}Transfer-Encoding: chunked\r\n\r\n`;
+  const pieces = '11\r\n{"queue_name":"ch\r\n6\r\nunks"}\r\n0\r\n\r\n';
+  assert.deepEqual((await wire.exchange(chunked + pieces)).statuses, [200]);
+  const expecting = await wire.exchange(post("/queues", '{"queue_name":"expected"}', "Expect: 100-continue\r\n"));
+  assert.deepEqual(expecting.statuses, [100, 200]);
+});
+
+test("a long poll of a client that closes its half is answered then", async () => {
+  await using harness = await ApiHarness.open();
+  const wire = await Wire.open(harness);
+  const queue = await harness.queue("jobs");
+  await harness.must("POST", `${queue}/consumers`, { type: "http_pull" });
+  const poll = post(`${queue}/messages/pull`, "{}", "Millrace-Wait-Seconds: 60\r\n");
+
+  const { promise: waits, resolve } = Promise.withResolvers<void>();
+  const lease = harness.engine.lease.bind(harness.engine);
+  harness.engine.lease = async (...call) => {
+    const batch = await lease(...call);
+    resolve();
+    return batch;
+  };
+  const waited = await wire.exchange(poll, { halfClose: waits });
+  assert.deepEqual(waited.statuses, [200]);
+  assert.match(waited.text, /"messages":\[\]/);
+
+  await harness.must("POST", `${queue}/messages`, { body: 1 });
+  const atOnce = await wire.exchange(poll);
+  assert.deepEqual(atOnce.statuses, [200]);
+  assert.match(atOnce.text, /"attempts":1/, "what is there is given all the same");
+  assert.match((await wire.exchange(poll)).text, /"messages":\[\]/);
+});
+
+test("what HTTP itself refuses comes in the envelope too", async () => {
+  await using harness = await ApiHarness.open();
+  const wire = await Wire.open(harness);
+  for (const [bytes, status, code] of [
+    [`GET ${account}/queues HTTP/1.1\r\n${authorization}\r\n`, 400, 10_026], // no host
+    [post("/queues", "{}", "Expect: magic\r\n"), 417, 10_026],
+    [`CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n`, 404, 7003],
+    [`BREW ${account}/queues HTTP/1.1\r\nHost: x\r\n\r\n`, 400, 10_026],
+    [`GET ${account}/queues HTTP/1.1\nHost: x\n\n`, 400, 10_026],
+    [`GET ${account}/queues\0 HTTP/1.1\r\nHost: x\r\n\r\n`, 400, 10_026],
+    [`GET ${account}/queues HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`, 431, 10_026],
+    [`POST ${account}/queues HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`, 400, 10_026],
+    [post("/queues", "{}").replace("Length: 2", "Length: 50"), 400, 10_026], // ends too early
+    ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 10_026],
+    ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000", 400, 10_026], // TLS
+  ] as const) {
+    const exchange = await wire.exchange(bytes);
+    assert.deepEqual(exchange.statuses, [status], JSON.stringify(bytes.slice(0, 60)));
+    const { success, errors } = envelopeIn(exchange);
+    assert.deepEqual([success, errors[0]?.code], [false, code], JSON.stringify(bytes.slice(0, 60)));
+    assert.match(exchange.text, /\r\ncontent-type: application\/json\r\n/i);
+  }
+  assert.deepEqual((await wire.exchange("GET /healthz HTTP/1.0\r\n\r\n")).statuses, [200]);
+});
