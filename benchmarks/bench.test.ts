@@ -10,6 +10,7 @@ import type { Benchmark, RunOptions } from "./harness/benchmark.ts";
 import { readMachine } from "./harness/machine.ts";
 import { runBenchmark } from "./harness/run.ts";
 import { latency } from "./latency.ts";
+import { otherQueues } from "./peers.ts";
 import { pull } from "./pull.ts";
 import { restPush } from "./rest-push.ts";
 import { workerSend } from "./worker-send.ts";
@@ -23,6 +24,7 @@ const tiny: RunOptions = {
   bytes: 64,
   backlog: 0,
   queues: 1,
+  peers: [],
   profile: undefined,
 };
 
@@ -61,6 +63,12 @@ for (const { benchmark, contenders } of expected) {
     assert.ok(first?.ratios.every(({ median }) => median > 0));
   });
 }
+
+test("peers: Millrace takes part through its client and embedded", async () => {
+  const { cases } = await run(otherQueues, { ...tiny, peers: ["millrace"] });
+  assert.equal(cases[0]?.figures.length, 2);
+  assert.ok(cases[0]?.figures.every(({ median, delivered = 0 }) => median > 0 && delivered > 0));
+});
 
 test("worker-send: a backlog and many queues take turns with the rest", async () => {
   const { cases } = await run(workerSend, { ...tiny, backlog: 200, queues: 3 });

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly duration: number;
   /** A short run: fewer cases too. */
   readonly quick: boolean;
+  /** Words of the names of other queues that take part; none: all. */
+  readonly peers: readonly string[];
   /** Writes CPU profiles of the server's threads here. */
   readonly profile: string | undefined;
 }

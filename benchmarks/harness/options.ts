@@ -26,6 +26,7 @@ export const usage = `npm run bench -- [names] [options]
   --backlog <n>          also measure a server that holds so many messages (0)
   --queues <n>           also measure the work spread over so many queues (1)
   --duration <n>         length of a turn of the steady state, in seconds (60; quick: 5)
+  --peers <words>        of other queues, only those whose names contain one of these words, as in nats,bullmq
   --folder <path>        a folder on the disk to measure (the system's folder for temporary files)
   --results <path>       where the JSON results go; - for nowhere (docs/evidence/performance, only without --quick)
   --profile <path>       CPU profiles of the server's threads go here`;
@@ -44,6 +45,7 @@ export async function readOptions(argv: readonly string[], evidence: string): Pr
       backlog: { type: "string" },
       queues: { type: "string" },
       duration: { type: "string" },
+      peers: { type: "string", default: "" },
       folder: { type: "string" },
       results: { type: "string" },
       profile: { type: "string" },
@@ -72,6 +74,7 @@ export async function readOptions(argv: readonly string[], evidence: string): Pr
       backlog: number("backlog", 0),
       queues: Math.max(1, number("queues", 1)),
       duration: number("duration", quick ? 5 : 60),
+      peers: values.peers.toLowerCase().split(",").filter(Boolean),
       profile: values.profile,
     },
     results: given === "-" ? undefined : given,

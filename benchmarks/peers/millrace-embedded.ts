@@ -1,0 +1,71 @@
+// Millrace's broker and engine in the process that sends and receives, without HTTP in between.
+
+import { join } from "node:path";
+import { ControlPlane, createQueue, Intake } from "../../packages/millrace/src/broker/index.ts";
+import { defaultQueueSettings, parseQueueName } from "../../packages/millrace/src/contract/index.ts";
+import { milliseconds, noWindow } from "../../packages/millrace/src/core/index.ts";
+import type { Holder } from "../../packages/millrace/src/core/index.ts";
+import { openSqliteEngine } from "../../packages/millrace/src/engines/sqlite/index.ts";
+import { systemClock as clock, systemRandom as random } from "../../packages/millrace/src/system.ts";
+import { repeatedly } from "./peer.ts";
+import type { Body, Peer } from "./peer.ts";
+
+const consumers = 8;
+const quiet = { debug() {}, info() {}, warn: console.error, error: console.error };
+const holder = "server:benchmark" as Holder;
+const visibility = milliseconds(60_000);
+
+export const millraceEmbedded: Peer = {
+  name: "Millrace, embedded",
+  durability: "synced before the answer",
+  missing: () => undefined,
+  start: async (folder) => {
+    await using parts = new AsyncDisposableStack();
+    const engine = parts.use(await openSqliteEngine({ folder: join(folder, "data"), clock, logger: quiet }));
+    const controlPlane = parts.use(await ControlPlane.open(engine.catalog, clock, random));
+    const command = { name: parseQueueName("bench"), settings: defaultQueueSettings, jurisdiction: null };
+    const { id } = await controlPlane.change("benchmark", (view, context) => createQueue(view, context, command));
+    const intake = new Intake({ engine, clock, random, catalog: () => controlPlane.view });
+    const encoder = new TextEncoder();
+    const decoder = new TextDecoder();
+    const itemOf = (body: Body) => ({
+      contentType: "json",
+      body: encoder.encode(JSON.stringify(body)),
+      delaySeconds: undefined,
+    });
+    let wakes = Promise.withResolvers<void>();
+    const wake = (): void => {
+      wakes.resolve();
+      wakes = Promise.withResolvers();
+    };
+    engine.onWake(wake);
+    const disposal = parts.move();
+    return {
+      pids: {},
+      send: async (body) => void (await intake.send(id, [itemOf(body)])),
+      sendMany: async (bodies) => void (await intake.send(id, bodies.map(itemOf))),
+      consume: ({ batch: max }, handle) => {
+        let isOver = false;
+        const consuming = repeatedly(consumers, async () => {
+          const woken = wakes.promise;
+          const { batch, messages } = await engine.lease(id, { max, window: noWindow(max), visibility, holder });
+          if (batch === undefined) {
+            if (!isOver) await woken;
+            return !isOver;
+          }
+          handle(messages.map(({ body }) => JSON.parse(decoder.decode(body)) as Body));
+          await engine.settle(id, { each: [], whole: [{ batch, decision: { kind: "ack" } }] });
+          return true;
+        });
+        return Promise.resolve({
+          async [Symbol.asyncDispose]() {
+            isOver = true;
+            wake();
+            await consuming[Symbol.asyncDispose]();
+          },
+        });
+      },
+      [Symbol.asyncDispose]: async () => await disposal.disposeAsync(),
+    };
+  },
+};
