@@ -22,6 +22,16 @@ export interface ProducersOptions {
   readonly signal: AbortSignal;
 }
 
+/** What producers tell each other. */
+interface Shared {
+  sends: number;
+  /** By queue, as the newest answer told. */
+  readonly backlogs: Map<string, number>;
+}
+
+/** A backlog above which nobody adds to it for a moment, so that consumers on a slow machine keep up. */
+const mostBacklog = 300;
+
 interface Item {
   readonly body: unknown;
   readonly contentType: string;
@@ -29,15 +39,15 @@ interface Item {
 
 /** Runs until the signal; resolves when the last send has come to its end. */
 export async function produce(options: ProducersOptions): Promise<void> {
-  const numbers = { send: 0 };
-  await Promise.all(doors.map(async (door, index) => await produceThrough(door, `p${index + 1}`, options, numbers)));
+  const shared: Shared = { sends: 0, backlogs: new Map() };
+  await Promise.all(doors.map(async (door, index) => await produceThrough(door, `p${index + 1}`, options, shared)));
 }
 
 async function produceThrough(
   door: Door,
   name: string,
   { keeper, ledger, queues, seed, signal }: ProducersOptions,
-  numbers: { send: number },
+  shared: Shared,
 ): Promise<void> {
   const random = new SeededRandom(seed, name);
   const targets = queues.filter(({ binding }) => binding !== undefined);
@@ -45,6 +55,11 @@ async function produceThrough(
   while (!signal.aborted) {
     const addresses = await keeper.addresses();
     const queue = random.pick(targets);
+    if ((shared.backlogs.get(queue.name) ?? 0) > mostBacklog) {
+      await delay(50);
+      shared.backlogs.delete(queue.name); // the next one looks again
+      continue;
+    }
     const count = door === "rest" || door === "binding" ? 1 : random.between(1, 15);
     const delaySeconds = random.chance(0.1) ? 1 : 0;
     const ids = Array.from({ length: count }, () => {
@@ -53,8 +68,8 @@ async function produceThrough(
       return random.chance(0.01) ? poisonous(id) : id;
     });
     const items = ids.map((id) => itemOf(id, door, queue, random));
-    numbers.send += 1;
-    const { send } = numbers;
+    shared.sends += 1;
+    const send = shared.sends;
     ledger.note({ kind: "offered", send, door, queue: queue.name, ids, delaySeconds });
     const answer = await sendThrough(door, addresses, queue, items, delaySeconds);
     if (answer.kind === "unanswered") {
@@ -62,6 +77,8 @@ async function produceThrough(
       await delay(20); // the server is gone: the next address comes with the next one
     } else if (answer.isGood) {
       await ledger.write({ kind: "accepted", send });
+      const backlog = backlogOf(answer.result);
+      if (backlog !== undefined) shared.backlogs.set(queue.name, backlog);
     } else {
       await ledger.write({ kind: "refused", send, status: answer.status });
     }
@@ -110,6 +127,12 @@ async function sendThrough(
     default:
       return door satisfies never;
   }
+}
+
+/** Told by the REST API alone. */
+function backlogOf(result: unknown): number | undefined {
+  const told = result as { readonly metadata?: { readonly metrics?: { readonly backlog_count: number } } } | undefined;
+  return told?.metadata?.metrics?.backlog_count;
 }
 
 function restMessage({ body, contentType }: Item, delaySeconds: number): Readonly<Record<string, unknown>> {

@@ -13,9 +13,10 @@ export async function run(
   args: readonly string[],
   cwd: string,
   env: Readonly<Record<string, string>> = {},
+  timeout = 120_000,
 ): Promise<{ readonly isGood: boolean; readonly text: string }> {
   return await new Promise((resolve) => {
-    const options = { cwd, env: { ...process.env, ...env }, timeout: 120_000 };
+    const options = { cwd, env: { ...process.env, ...env }, timeout };
     execFile(process.execPath, args, options, (error, stdout, stderr) => {
       resolve({ isGood: error === null, text: `${stdout}${stderr}` });
     });

@@ -182,7 +182,7 @@ ${table(
   ],
 )}
 
-Kept deliberately low in priority (\`nice\`) or on a busy machine, times are longer; nothing in the verdict depends on them.
+With other work on the machine, or under \`nice\`, times are longer. Nothing in the verdict depends on them.
 
 ## The machine
 

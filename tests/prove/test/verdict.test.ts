@@ -142,6 +142,17 @@ const explained: Readonly<
     [...sent(["a"]), ...pushed({ verdict: "retry" }), ...serverKilled, ...acked(2, 2)],
     {},
   ],
+  "a handler's last words are read when the next server was spawned": [
+    [
+      ...sent(["a"]),
+      ...pushed({ verdict: "ack" }).slice(0, 1),
+      ...serverKilled,
+      ...pushed({ life: 2 }).slice(1),
+      { kind: "checked", what: "a second later", isGood: true, text: "", at: 20_000 },
+      ...acked(1, 2),
+    ],
+    { serverKilled: 1 },
+  ],
   "the Worker is killed with the batch in flight: the next attempt": [
     [...sent(["a"]), ...pushed({ outcome: "daemonDown" }), workerKilled, ...acked(2)],
     { workerKilled: 1 },

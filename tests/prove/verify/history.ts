@@ -13,8 +13,12 @@ export interface Send {
   answer: "accepted" | "refused" | "unanswered";
 }
 
+/** Log and reports are read by one process, in the same turn of its event loop or the next. */
+const readingMs = 100;
+
 /** A batch as the server's log tells of it. */
 interface LoggedBatch {
+  readonly openedAt: number;
   /** How it ended, `undefined`: its server ended first. */
   outcome: string | undefined;
 }
@@ -113,13 +117,12 @@ class HistoryReader {
       }
       case "pushed":
         this.#pushed.push(fact);
-        this.#told.set(keyOf(fact), (this.#told.get(keyOf(fact)) ?? 0) + 1);
         return;
       case "instructed":
         this.#verdicts.set(fact.delivery, fact.verdicts);
         return;
       case "batch-opened": {
-        const batch: LoggedBatch = { outcome: undefined };
+        const batch: LoggedBatch = { openedAt: fact.at, outcome: undefined };
         const key = `${fact.life} ${fact.queue} ${fact.firstMessageId} ${fact.attemptsMin} ${fact.attemptsMax}`;
         this.#batches.set(key, [...(this.#batches.get(key) ?? []), batch]);
         this.#openBatches.set(`${fact.life} ${fact.batch}`, batch);
@@ -161,7 +164,9 @@ class HistoryReader {
   }
 
   finish(facts: readonly RecordedFact[]): History {
-    for (const fact of this.#pushed) this.#push(fact);
+    const pushed = this.#pushed.map((fact) => ({ ...fact, life: this.#lifeOf(fact) }));
+    for (const fact of pushed) this.#told.set(keyOf(fact), (this.#told.get(keyOf(fact)) ?? 0) + 1);
+    for (const fact of pushed) this.#push(fact);
     return {
       facts,
       queues: this.#queues,
@@ -204,6 +209,16 @@ class HistoryReader {
       const push = { at, life, queue, message, verdict: verdicts?.[index], outcome: batch?.outcome };
       this.#message(message.id).pushes.push(push);
     }
+  }
+
+  /**
+   * The server that a handler told of. The last words of a handler may be read when its server is dead and the next one was
+   * spawned; that one cannot have handed out a batch then.
+   */
+  #lifeOf({ at, life, ...push }: Pushed): number {
+    const batches = this.#batches.get(keyOf({ at, life, ...push })) ?? [];
+    if (batches.some(({ openedAt }) => openedAt <= at + readingMs)) return life;
+    return this.#batches.has(keyOf({ at, ...push, life: life - 1 })) ? life - 1 : life;
   }
 
   /**
