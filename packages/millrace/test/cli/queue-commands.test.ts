@@ -252,6 +252,45 @@ describe("tokens", () => {
     assert.match(revoked.stderr, /\[code: 10000\]/);
     assert.equal((await millrace(["tokens", "revoke", "ci"])).exitCode, 1);
   });
+
+  test("need no name, have several scopes and queues, and end after a span or at a time", async () => {
+    interface Made {
+      readonly id: string;
+      readonly name: string;
+      readonly scopes: readonly string[];
+      readonly queues: readonly string[] | null;
+      readonly expires_on: string | null;
+    }
+    const made = async (...args: readonly string[]): Promise<Made> => {
+      const token = await mustJson<Made>("tokens", "create", ...args);
+      await must("tokens", "revoke", token.id);
+      return token;
+    };
+    const unnamed = await made("--scope", "queues:read");
+    assert.match(unnamed.name, /^queues:read \d{4}-\d\d-\d\d$/);
+    assert.deepEqual([unnamed.queues, unnamed.expires_on], [null, null]);
+    const narrow = [
+      "--scope",
+      "queues:read,queues:write",
+      "--queue",
+      "a",
+      "--queue",
+      "b",
+      "--expires",
+      "5000d",
+      "shop",
+    ];
+    const named = await made(...narrow);
+    assert.deepEqual([named.name, named.scopes, named.queues], ["shop", ["queues:read", "queues:write"], ["a", "b"]]);
+    const days = (Date.parse(named.expires_on ?? "") - Date.now()) / 86_400_000;
+    assert.ok(days > 4_999 && days <= 5_000, named.expires_on ?? "never");
+    assert.equal((await made("--scope", "admin", "--expires", "2999-01-31")).expires_on, "2999-01-31T00:00:00.000Z");
+    for (const wrong of ["tomorrow", "2001-01-01", "0d", "-1d", ""]) {
+      const { exitCode, stderr } = await millrace(["tokens", "create", "--scope", "admin", "--expires", wrong]);
+      assert.equal(exitCode, 2, wrong);
+      assert.match(stderr, /Expected a time to come/);
+    }
+  });
 });
 
 describe("audit", () => {

@@ -1,5 +1,6 @@
 // `millrace tokens create`, `list` and `revoke`.
 
+import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { z } from "zod";
 import { createdTokenView, scopes, tokenView } from "../../contract/rest/index.ts";
@@ -14,6 +15,7 @@ import { facts, table } from "../tables.ts";
 interface CreateOptions {
   readonly scope: readonly string[];
   readonly queue?: readonly string[];
+  /** ISO 8601. */
   readonly expires?: string;
 }
 
@@ -27,15 +29,15 @@ export function addTokens(program: Command, context: CommandContext): void {
   const create = tokens
     .command("create")
     .description("Makes a token and shows its value, this once.")
-    .argument("<name>", "what it is for")
-    .requiredOption("--scope <scopes...>", `what it may do: ${scopes.join(", ")}`)
-    .option("--queue <names...>", "good for these queues only")
-    .option("--expires <time>", "when it ends, such as 2027-01-31T00:00:00Z (default: never)");
+    .argument("[name]", "what it is for (default: its scopes and the day)")
+    .requiredOption("--scope <scope>", `what it may do: ${scopes.join(", ")}; may be repeated`, addWords)
+    .option("--queue <name>", "good for this queue only; may be repeated", addWords)
+    .option("--expires <time>", "when it ends: 30d, 12h or 2027-01-31T00:00:00Z (default: never)", parseExpiry);
   clientAction(create, context, createToken);
   examples(
     create,
     ["millrace tokens create ci --scope workers:write"],
-    ["millrace tokens create shop --scope queues:write --queue orders invoices"],
+    ["millrace tokens create shop --scope queues:write --queue orders --queue invoices --expires 90d"],
   );
 
   const list = tokens.command("list").description("Lists tokens, without their values.");
@@ -52,9 +54,24 @@ export function addTokens(program: Command, context: CommandContext): void {
 
 const tokenList = z.array(tokenView);
 
-async function createToken(client: RestClient, options: CreateOptions, name: string): Promise<Outcome> {
+/** Repeated, or with commas between. */
+function addWords(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...text.split(",").map((word) => word.trim())];
+}
+
+const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** A point in time, or how long from now. */
+function parseExpiry(text: string): string {
+  const [, count = "", unit = ""] = /^(\d{1,5})([mhdw])$/.exec(text) ?? [];
+  const at = count === "" ? Date.parse(text) : Date.now() + Number(count) * (unitMs[unit] ?? 0);
+  if (/^\d/.test(text) && at > Date.now()) return new Date(at).toISOString();
+  throw new InvalidArgumentError("Expected a time to come, such as 30d, 12h or 2027-01-31T00:00:00Z.");
+}
+
+async function createToken(client: RestClient, options: CreateOptions, name: string | undefined): Promise<Outcome> {
   const created = await client.call("POST", "/millrace/tokens", createdTokenView, {
-    name,
+    name: name ?? `${options.scope.join(" ")} ${new Date().toISOString().slice(0, 10)}`,
     scopes: options.scope,
     ...(options.queue === undefined ? {} : { queues: options.queue }),
     ...(options.expires === undefined ? {} : { expires_on: options.expires }),
@@ -78,7 +95,7 @@ async function listTokens(client: RestClient): Promise<Outcome> {
     json: all,
     people: () =>
       all.length === 0
-        ? "There is no token but the administrator's own. Make one: millrace tokens create <name> --scope queues:read"
+        ? "There is no token but the administrator's own. Make one: millrace tokens create --scope queues:read"
         : table(
             ["NAME", "SCOPES", "QUEUES", "EXPIRES", "STATE", "ID"],
             all.map((token) => [
