@@ -230,6 +230,14 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   }),
   /** actor, error */
   "backup.failed": event({ level: "warn", subject: server, text: (f) => `backup failed: ${f.text("error")}` }),
+  /** rows, revisions, message, file: the disk has lost what had been confirmed; the file keeps the words for `millrace doctor`. */
+  "storage.lost": event({ level: "error", subject: server, text: field("message") }),
+  /** error: deleting what is done with, or a checkpoint, failed. Nobody waits for it. */
+  "storage.tidy_up_failed": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `cannot tidy up the data: ${f.text("error")}. It is tried again`,
+  }),
   /** code, error: the store gave up; what was not answered may or may not be stored. */
   "storage.failed": event({ level: "error", subject: server, text: (f) => `the store failed: ${f.text("error")}` }),
   /** error: a defect met while a Worker sent. */

@@ -20,7 +20,7 @@ import { temporaryFolder } from "./sqlite-harness.ts";
 const now = epochMs(1_800_000_000_000);
 const queue = "0".repeat(31).concat("1") as QueueId;
 const other = "0".repeat(31).concat("2") as QueueId;
-const tuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 1_000 };
+const tuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 1_000, checkpointPages: 4_000 };
 
 let ids = 0;
 

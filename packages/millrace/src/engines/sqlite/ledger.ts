@@ -29,6 +29,8 @@ export interface Tuning {
   readonly foldBytes: number;
   /** Runs of fresh messages that may stay in memory after a fold, over all queues. */
   readonly runsInMemory: number;
+  /** Pages in the write-ahead log at which a checkpoint is made even though requests wait, and a quarter of them when none do. */
+  readonly checkpointPages: number;
 }
 
 export class Tables {
@@ -121,6 +123,17 @@ export class Ledger {
 
   get nextPosition(): number {
     return this.#nextPosition;
+  }
+
+  get nextBatch(): number {
+    return this.#nextBatch;
+  }
+
+  /** Leaves out positions and batches, for good: they had been used by what is missing. */
+  skipTo(position: number, nextBatch: number): void {
+    this.#nextPosition = Math.max(this.#nextPosition, position + 1);
+    this.#nextBatch = Math.max(this.#nextBatch, nextBatch);
+    this.#mustFold = true;
   }
 
   createQueue(id: QueueId, counters: QueueCounters = { ...noCounters }): QueueState {
@@ -221,7 +234,7 @@ export class Ledger {
   record(): void {
     this.tables.log.flush();
     const dead = this.#newlyDead.flush();
-    if (this.#changed.size === 0 && dead.length === 0) return;
+    if (this.#changed.size === 0 && dead.length === 0 && !this.#mustFold) return;
     this.dead.add(dead);
     for (const queue of this.#changed) this.#unfolded.add(queue);
     for (const [batch, queue] of this.#changedLeases) this.#unfoldedLeases.set(batch, queue);
@@ -236,6 +249,7 @@ export class Ledger {
 
   /** Makes the next `record` a fold, so that an opening has nothing to replay. */
   foldNext(): void {
+    if (this.#unfolded.size === 0) return;
     for (const queue of this.#unfolded) this.change(queue);
     this.#mustFold = true;
   }

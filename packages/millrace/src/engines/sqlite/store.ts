@@ -10,6 +10,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { epochMs, isMillraceError, MillraceError } from "../../core/index.ts";
 import type { EpochMs, Holder, QueueId, QueueSurvey } from "../../core/index.ts";
 import { AnswerBytes } from "./answer-bytes.ts";
+import { Durability } from "./durability.ts";
 import { Ledger, Tables } from "./ledger.ts";
 import type { Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
@@ -21,6 +22,7 @@ import { send } from "./operations/send.ts";
 import { extend, releaseHolder, settle } from "./operations/settle.ts";
 import { verify } from "./operations/verify.ts";
 import { LiveCopy } from "./live-copy.ts";
+import type { Promised, PromiseFile } from "./promise-file.ts";
 import { done } from "./protocol.ts";
 import type { Answer, Failure, Operation, Request, Results } from "./protocol.ts";
 import { Query, sqliteErrorCode } from "./sql.ts";
@@ -52,15 +54,16 @@ class Group {
   }
 }
 
-/**
- * Pages in the write-ahead log at which a checkpoint is made even though requests wait: 16 MB. They wait 27 ms for it on the disk of
- * a laptop, and 48 ms for twice as many.
- */
-const checkpointAtPages = 4_000;
-/** Pages at which it is made when nothing else is to be done. */
-const idleCheckpointAtPages = 1_000;
 /** Dead rows at which they are deleted even though requests wait. */
 const cleanUpAtRows = 10 * sliceRows;
+
+/** What is missing at the end of the data. */
+export interface Loss {
+  /** Rows of the log: messages, and what became of messages. */
+  readonly rows: number;
+  /** Changes of the catalog. */
+  readonly revisions: number;
+}
 
 /** Times in a row that memory cannot be read after which the store gives up: somebody must see to the disk. */
 const readingTries = 20;
@@ -80,11 +83,15 @@ export class Store {
   #unreadable = 0;
   /** Whether a commit waits for the disk. */
   #syncs = true;
+  readonly #durability: Durability;
   /** The newest copy; whoever runs the store starts it, and gives it its turns. */
   copy: LiveCopy | undefined;
 
-  /** Throws what SQLite throws, and `DATA_DAMAGED`. */
-  constructor(database: DatabaseSync, tuning: Tuning) {
+  /** What had been promised and is not there; `undefined`: nothing, as it should be. */
+  readonly lost: Loss | undefined;
+
+  /** Throws what SQLite throws, and `DATA_DAMAGED`. Without `promises` nothing is said about what is missing at the end. */
+  constructor(database: DatabaseSync, tuning: Tuning, promises?: PromiseFile) {
     this.#database = database;
     this.#tuning = tuning;
     this.#tables = new Tables(database);
@@ -93,7 +100,10 @@ export class Store {
     this.#commit = new Query(database, "COMMIT");
     this.#rollback = new Query(database, "ROLLBACK");
     this.#walPages = new Query(database, "PRAGMA wal_checkpoint(NOOP)");
+    this.#durability = new Durability(`${database.location() ?? ""}-wal`, promises);
     this.#memory = Ledger.read(this.#tables, tuning);
+    this.#durability.opened(this.#progress(this.#memory));
+    this.lost = this.#findLoss(this.#memory);
   }
 
   /** Answers all requests; what they did is on disk when it returns. Throws when memory cannot be read again, time after time. */
@@ -114,22 +124,23 @@ export class Store {
       this.#cleanUp();
       return true;
     }
-    return this.#checkpoint(idleCheckpointAtPages);
+    return this.#checkpoint(Math.ceil(this.#tuning.checkpointPages / 4));
   }
 
   /** Does what can be put off no longer. */
   keepUp(): void {
     if (this.#ledger().dead.count >= cleanUpAtRows) this.#cleanUp();
-    this.#checkpoint(checkpointAtPages);
+    this.#checkpoint(this.#tuning.checkpointPages);
   }
 
   /** Leaves nothing to replay. The store is not used afterwards. */
   close(): void {
     try {
       this.#transaction((ledger) => ledger.foldNext());
-      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      this.#checkpointNow("TRUNCATE");
     } finally {
       this.#database.close();
+      this.#durability.close();
     }
   }
 
@@ -169,6 +180,7 @@ export class Store {
 
   #transaction<T>(body: (ledger: Ledger) => T, syncs = true): T {
     const ledger = this.#ledger();
+    this.#durability.makeGood();
     this.#setSyncs(syncs);
     this.#begin.run();
     const result = body(ledger);
@@ -178,9 +190,24 @@ export class Store {
     } catch (error) {
       // A sync that failed may yet turn out to have happened when the file is opened after a crash.
       if (sqliteErrorCode(error) !== "UNAVAILABLE") throw error;
+      this.#durability.failed();
       throw new MillraceError("UNKNOWN_OUTCOME", "The disk failed while it stored this", { cause: error });
     }
+    this.#durability.committed(this.#progress(ledger), syncs);
     return result;
+  }
+
+  #progress(ledger: Ledger): Omit<Promised, "isDoubtful"> {
+    return { position: ledger.nextPosition - 1, nextBatch: ledger.nextBatch, revision: this.#catalog.revision };
+  }
+
+  /** What is missing is never given out again under the same numbers: old leases must not fit new messages. */
+  #findLoss(ledger: Ledger): Loss | undefined {
+    const { position = 0, nextBatch = 0, revision = 0 } = this.#durability.before ?? {};
+    const found = this.#progress(ledger);
+    if (position <= found.position && revision <= found.revision) return undefined;
+    this.#transaction((memory) => memory.skipTo(position, nextBatch));
+    return { rows: Math.max(0, position - found.position), revisions: Math.max(0, revision - found.revision) };
   }
 
   /** Memory as the disk has it. Throws what reading it throws. */
@@ -190,6 +217,7 @@ export class Store {
       // SQLite has rolled some failures back by itself.
       if (this.#database.isTransaction) this.#rollback.run();
       this.#tables.log.discard();
+      this.#catalog.forget();
       this.#memory = Ledger.read(this.#tables, this.#tuning);
     } catch (error) {
       this.#unreadable += 1;
@@ -202,6 +230,11 @@ export class Store {
   /** What the transaction changed, on disk and in memory, is gone. */
   #rollBack(): void {
     this.#memory = undefined;
+    try {
+      if (this.#database.isTransaction) this.#rollback.run();
+    } catch {
+      // It is tried again, and told, before memory is read.
+    }
   }
 
   #setSyncs(syncs: boolean): void {
@@ -302,8 +335,18 @@ export class Store {
   #checkpoint(atPages: number): boolean {
     const [, pages, checkpointed] = this.#walPages.first() ?? [0, 0, 0];
     if (pages - checkpointed < atPages) return false;
-    this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    this.#checkpointNow("PASSIVE");
     return true;
+  }
+
+  #checkpointNow(mode: "PASSIVE" | "TRUNCATE"): void {
+    this.#durability.makeGood();
+    try {
+      this.#database.exec(`PRAGMA wal_checkpoint(${mode})`);
+    } catch (error) {
+      this.#durability.failed();
+      throw error;
+    }
   }
 }
 

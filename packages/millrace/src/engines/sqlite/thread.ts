@@ -3,12 +3,14 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { isMillraceError } from "../../core/index.ts";
 import { openDatabase } from "./database.ts";
+import { lossWords, noteDamage } from "./damage-log.ts";
+import { PromiseFile } from "./promise-file.ts";
 import type { Failure, FromThread, ThreadStart, ToThread } from "./protocol.ts";
 import { readSendFrame } from "./send-frame.ts";
 import { sqliteErrorCode } from "./sql.ts";
 import { standingsFrame } from "./standings-frame.ts";
 import { Store } from "./store.ts";
-import type { WaitingRequest } from "./store.ts";
+import type { Loss, WaitingRequest } from "./store.ts";
 
 /** Requests and bytes that one transaction takes at most; the rest waits for the next. */
 const groupRequests = 4_096;
@@ -133,6 +135,12 @@ function tidy<T>(work: () => T): T | undefined {
   }
 }
 
+function tellLoss(folder: string, loss: Loss): void {
+  const words = lossWords(loss);
+  const file = noteDamage(folder, words);
+  post({ kind: "event", level: "error", event: "storage.lost", fields: { ...loss, message: words, file } });
+}
+
 function received(): ToThread | undefined {
   const next: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
   return next?.message;
@@ -140,7 +148,8 @@ function received(): ToThread | undefined {
 
 try {
   const { folder, tuning } = workerData as ThreadStart;
-  const store = new Store(openDatabase(folder), tuning);
+  const store = new Store(openDatabase(folder), tuning, PromiseFile.open(folder));
+  if (store.lost !== undefined) tellLoss(folder, store.lost);
   post({ kind: "opened" });
   serve(store);
 } catch (error) {

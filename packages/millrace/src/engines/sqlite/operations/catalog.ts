@@ -26,6 +26,7 @@ export class CatalogTables {
   readonly #blob: Query<readonly [bytes: Uint8Array]>;
   readonly #blobKeys: Query<readonly [key: string]>;
   readonly #deleteBlob: Query;
+  #known: number | undefined;
 
   constructor(database: DatabaseSync) {
     this.#revision = new Query(database, "SELECT revision FROM catalog");
@@ -55,14 +56,25 @@ export class CatalogTables {
     this.#deleteBlob = new Query(database, "DELETE FROM blobs WHERE key = ?");
   }
 
+  /** As it is within the transaction under way. */
+  get revision(): number {
+    this.#known ??= this.#revision.first()?.[0] ?? 0;
+    return this.#known;
+  }
+
+  /** A transaction was rolled back: the revision is to be read again. */
+  forget(): void {
+    this.#known = undefined;
+  }
+
   load(): Results["loadCatalog"] {
     const records = this.#records.all().map(([kind, key, json]) => ({ kind, key, json }));
-    return { revision: this.#currentRevision(), records };
+    return { revision: this.revision, records };
   }
 
   /** Throws `CATALOG_CONFLICT` and `QUEUE_NOT_FOUND` before anything happens. */
   commit(ledger: Ledger, change: CommitMessage): number {
-    const current = this.#currentRevision();
+    const current = this.revision;
     if (change.expectedRevision !== current) {
       throw new MillraceError(
         "CATALOG_CONFLICT",
@@ -92,6 +104,7 @@ export class CatalogTables {
       this.#addAudit.run(at, action, actor, resource, json);
     if (change.audit.length > 0) this.#pruneAudit.run();
     this.#setRevision.run(current + 1);
+    this.#known = current + 1;
     return current + 1;
   }
 
@@ -121,10 +134,6 @@ export class CatalogTables {
     const doomed = this.#blobKeys.all().filter(([key]) => !keep.has(key));
     for (const [key] of doomed) this.#deleteBlob.run(key);
     return doomed.length;
-  }
-
-  #currentRevision(): number {
-    return this.#revision.first()?.[0] ?? 0;
   }
 }
 
