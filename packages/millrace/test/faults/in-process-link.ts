@@ -1,0 +1,113 @@
+// The way to a store without a thread between, so that a history does the same things to the disk in the same order every time.
+
+import type { DatabaseSync } from "node:sqlite";
+import { MillraceError } from "../../src/core/index.ts";
+import type { Clock, StorageEngine } from "../../src/core/index.ts";
+import { openDatabase } from "../../src/engines/sqlite/database.ts";
+import { sqliteEngineOn } from "../../src/engines/sqlite/engine.ts";
+import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
+import { PromiseFile } from "../../src/engines/sqlite/promise-file.ts";
+import { done } from "../../src/engines/sqlite/protocol.ts";
+import { readSendFrame } from "../../src/engines/sqlite/send-frame.ts";
+import { sqliteErrorCode } from "../../src/engines/sqlite/sql.ts";
+import { readStandings, standingsFrame } from "../../src/engines/sqlite/standings-frame.ts";
+import { Store } from "../../src/engines/sqlite/store.ts";
+import type { Loss, WaitingRequest } from "../../src/engines/sqlite/store.ts";
+import type { AnsweredRequest, StoreLink } from "../../src/engines/sqlite/thread-link.ts";
+
+export interface InProcessEngine {
+  readonly engine: StorageEngine;
+  readonly database: DatabaseSync;
+  /** What had been promised and was not there. */
+  readonly lost: Loss | undefined;
+  /** All that the thread would do while it is idle. */
+  tidyUp(): void;
+  /** What made the store give up, if anything did. */
+  readonly broken: unknown;
+}
+
+/** Throws what opening throws. `cachePages`: few of them make the store read and write more. */
+export function openInProcess(folder: string, clock: Clock, tuning: Tuning, cachePages?: number): InProcessEngine {
+  const database = openDatabase(folder);
+  let link: InProcessLink;
+  let store: Store;
+  try {
+    if (cachePages !== undefined) database.exec(`PRAGMA cache_size = ${cachePages}`);
+    store = new Store(database, tuning, PromiseFile.open(folder));
+    link = new InProcessLink(store);
+  } catch (error) {
+    database.close();
+    const code = sqliteErrorCode(error);
+    throw code === undefined ? error : new MillraceError(code, "The store cannot be read", { cause: error });
+  }
+  return {
+    engine: sqliteEngineOn(link, clock),
+    database,
+    lost: store.lost,
+    tidyUp: () => link.tidyUp(),
+    get broken() {
+      return link.broken;
+    },
+  };
+}
+
+class InProcessLink implements StoreLink {
+  readonly #store: Store;
+  broken: unknown;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  assertOpen(): void {
+    if (this.broken !== undefined) throw new MillraceError("UNAVAILABLE", "The storage engine failed");
+  }
+
+  async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
+    const bytes = Buffer.alloc(size);
+    write(bytes, 0);
+    const { frame } = readSendFrame(bytes, 0);
+    return this.#run({ request: { op: "send", ...frame }, bytes });
+  }
+
+  async ask(
+    size: number,
+    write: (buffer: Buffer, at: number) => Exclude<WaitingRequest["request"], { readonly op: "send" }>,
+  ): Promise<AnsweredRequest> {
+    const bytes = Buffer.alloc(size);
+    return this.#run({ request: write(bytes, 0), bytes });
+  }
+
+  async close(): Promise<void> {
+    this.#store.close();
+  }
+
+  tidyUp(): void {
+    // More slices than any history here needs: one that never ends would be a defect.
+    for (let slices = 0; slices < 100; slices += 1) if (!this.#store.tidyUp()) return;
+    throw new Error("tidying up does not end");
+  }
+
+  #run(request: WaitingRequest): AnsweredRequest {
+    this.assertOpen();
+    let group: ReturnType<Store["run"]>;
+    try {
+      group = this.#store.run([request]);
+    } catch (error) {
+      this.broken = error;
+      throw new MillraceError("UNKNOWN_OUTCOME", "The storage engine failed", { cause: error });
+    }
+    try {
+      this.#store.keepUp();
+    } catch {
+      // The thread tells and goes on.
+    }
+    const standings = readStandings(standingsFrame(group.standings));
+    const byQueue = new Map(standings.map((standing) => [standing.queue as string, standing]));
+    const bytes = Buffer.from(group.bytes.join() ?? []);
+    const [answer = done] = group.answers;
+    if (answer === done) return { result: undefined, standings: byQueue, bytes };
+    if ("failure" in answer) throw new MillraceError(answer.failure.code, answer.failure.detail);
+    return { result: answer.result, standings: byQueue, bytes };
+  }
+}
