@@ -180,7 +180,11 @@ export interface Envelope {
 }
 
 /** Runs a JavaScript program under this Node to its end. */
-export async function command(args: readonly string[], cwd: string, env: Record<string, string>): Promise<CommandResult> {
+export async function command(
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string>,
+): Promise<CommandResult> {
   const child = spawn(process.execPath, args, {
     cwd,
     env: { ...process.env, ...env },
