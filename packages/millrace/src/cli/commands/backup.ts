@@ -46,7 +46,7 @@ export function addBackup(program: Command, context: CommandContext): void {
   addTargetOptions(backup);
   examples(
     backup,
-    ["millrace backup millrace-2026-11-23.db"],
+    ["millrace backup backup-2026-11-23.db"],
     ["millrace backup /backups/millrace.db --force --data /var/lib/millrace", "every night"],
   );
   backup.action(async (file: string, options: BackupOptions) => await runBackup(context, file, options));
@@ -63,7 +63,7 @@ export function addBackup(program: Command, context: CommandContext): void {
       "the folder to make; it must be empty or not exist (default: ./.millrace; MILLRACE_DATA)",
     )
     .option("--json", "print JSON for programs");
-  examples(restoring, ["millrace restore millrace-2026-11-23.db --data /var/lib/millrace-restored"]);
+  examples(restoring, ["millrace restore backup-2026-11-23.db --data /var/lib/millrace-restored"]);
   restoring.action(async (file: string, options: RestoreOptions) => await runRestore(context, file, options));
 }
 
