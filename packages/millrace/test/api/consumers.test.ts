@@ -168,3 +168,27 @@ test("a dead letter queue that does not exist is created", async () => {
   await harness.must("POST", `${path}/consumers`, { type: "http_pull", dead_letter_queue: "q-dlq" });
   assert.equal((await harness.must<unknown[]>("GET", "/queues?name=q-dlq")).length, 1);
 });
+
+test("a dead letter queue is in its source's jurisdiction: made there, refused elsewhere", async () => {
+  await using harness = await ApiHarness.open();
+  const create = async (queue_name: string, jurisdiction?: string) => {
+    const { queue_id } = await harness.must<{ queue_id: string }>("POST", "/queues", { queue_name, jurisdiction });
+    return `/queues/${queue_id}`;
+  };
+  const eu = await create("orders", "eu");
+  const pull = (dead_letter_queue: string) => ({ type: "http_pull", dead_letter_queue });
+  await create("us-dlq", "us");
+  await create("free-dlq");
+  for (const name of ["us-dlq", "free-dlq"]) {
+    const reply = await harness.call("POST", `${eu}/consumers`, pull(name));
+    assert.equal(refusal(reply), "400 100127");
+    assert.match(reply.message, /orders has eu; they must be the same/);
+  }
+  const { consumer_id } = await harness.must<Consumer>("POST", `${eu}/consumers`, pull("orders-dlq"));
+  const [made] = await harness.must<[{ jurisdiction: string }]>("GET", "/queues?name=orders-dlq");
+  assert.equal(made.jurisdiction, "eu");
+  assert.equal(refusal(await harness.call("PUT", `${eu}/consumers/${consumer_id}`, pull("us-dlq"))), "400 100127");
+  const free = await create("mails");
+  assert.equal(refusal(await harness.call("POST", `${free}/consumers`, pull("us-dlq"))), "400 100127");
+  await harness.must("POST", `${free}/consumers`, pull("free-dlq"));
+});
