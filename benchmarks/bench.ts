@@ -1,6 +1,7 @@
 // The entry: `npm run bench -- [names] [options]`. Without names, all benchmarks; of other queues, those that are installed.
 
 import { delivery } from "./delivery.ts";
+import { engineAlone } from "./engine-alone.ts";
 import { runAll } from "./harness/alone.ts";
 import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
@@ -12,6 +13,6 @@ import { steadyState } from "./steady-state.ts";
 import { workerSend } from "./worker-send.ts";
 
 await runAll(
-  [workerSend, restPush, delivery, pull, latency, steadyState, startWithBacklog, idle, otherQueues],
+  [workerSend, restPush, delivery, pull, latency, steadyState, startWithBacklog, idle, engineAlone, otherQueues],
   process.argv.slice(2),
 );

@@ -52,6 +52,7 @@ const drainedPerSecond = 20_000;
 export const otherQueues: Benchmark = {
   name: "peers",
   title: "Other queues on the same work",
+  isLong: true,
   cases: () => works.map(peerCase),
 };
 

@@ -34,7 +34,9 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
     const machine = await readMachine(root);
     console.log(JSON.stringify(machine));
     for (const benchmark of benchmarks) {
-      if (names.length > 0 && !names.includes(benchmark.name)) continue;
+      const isAsked =
+        names.length === 0 ? !(options.quick && benchmark.isLong === true) : names.includes(benchmark.name);
+      if (!isAsked) continue;
       console.log(`\n${benchmark.title} (${benchmark.name})`);
       const result = await runBenchmark(benchmark, { options, machine, folder: root, tell: console.log });
       if (results === undefined) continue;

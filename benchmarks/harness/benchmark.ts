@@ -86,5 +86,7 @@ export interface Benchmark {
   /** As it is asked for on the command line; the name of its results file. */
   readonly name: string;
   readonly title: string;
+  /** Too long for a quick run that does not ask for it by name. */
+  readonly isLong?: boolean;
   readonly cases: (options: RunOptions) => readonly Case[];
 }

@@ -25,7 +25,7 @@ export const usage = `npm run bench -- [names] [options]
   --bytes <n>            of a message (200)
   --backlog <n>          also measure a server that holds so many messages (0)
   --queues <n>           also measure the work spread over so many queues (1)
-  --duration <n>         length of a turn of the steady state, in seconds (60; quick: 5)
+  --duration <n>         length of a turn of the steady state, in seconds (60; quick: 3)
   --peers <words>        of other queues, only those whose names contain one of these words, as in nats,bullmq
   --folder <path>        a folder on the disk to measure (the system's folder for temporary files)
   --results <path>       where the JSON results go; - for nowhere (docs/evidence/performance, only without --quick)
@@ -73,7 +73,7 @@ export async function readOptions(argv: readonly string[], evidence: string): Pr
       bytes: Math.max(32, number("bytes", 200)),
       backlog: number("backlog", 0),
       queues: Math.max(1, number("queues", 1)),
-      duration: number("duration", quick ? 5 : 60),
+      duration: number("duration", quick ? 3 : 60),
       peers: values.peers.toLowerCase().split(",").filter(Boolean),
       profile: values.profile,
     },

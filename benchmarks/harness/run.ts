@@ -9,7 +9,7 @@ import type { Machine } from "./machine.ts";
 import { spreadOf } from "../../packages/millrace/src/cli/bench/spread.ts";
 
 /** Long enough for the compiler to have seen all there is to see, even before short turns. */
-const warmUpSeconds = (seconds: number): number => Math.min(2, seconds * 2);
+const warmUpSeconds = (seconds: number): number => Math.min(2, seconds);
 
 export interface RunContext {
   readonly options: RunOptions;
