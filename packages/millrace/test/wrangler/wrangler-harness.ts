@@ -12,9 +12,12 @@ import { stripVTControlCharacters } from "node:util";
 import { accountId, adminToken, ApiHarness } from "../api/api-harness.ts";
 
 const require = createRequire(import.meta.url);
-const wranglerManifest = require.resolve("wrangler/package.json");
+/** Another wrangler than this repository's can be tried: the one installed in the folder that this variable names. */
+const wranglerManifest = require.resolve("wrangler/package.json", {
+  paths: [process.env["WRANGLER_UNDER_TEST"] ?? import.meta.dirname],
+});
 /** Shown in failures: what is expected was recorded with one version. */
-const wranglerVersion = (require("wrangler/package.json") as { readonly version: string }).version;
+const wranglerVersion = (require(wranglerManifest) as { readonly version: string }).version;
 
 /** A wrangler that hangs is stopped then; the slowest command takes a few seconds. */
 const deadlineMs = 60_000;
