@@ -1,7 +1,7 @@
 // Shows that the crash loop notices: Millrace with one deliberate mistake at a time, and what a short loop says of each.
 // `npm run prove:mutants` writes docs/evidence/crash-loop-mutants.md; about a minute a mutant.
 
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -120,7 +120,9 @@ try {
     if (noticed === undefined) process.exitCode = 1;
     rows.push(`| ${mutant.mistake} | ${noticed ?? "**not noticed**"} |`);
   }
-  await writeFile(join(repository, "docs/evidence/crash-loop-mutants.md"), page(rows));
+  const evidence = join(repository, "docs/evidence");
+  await mkdir(evidence, { recursive: true });
+  await writeFile(join(evidence, "crash-loop-mutants.md"), page(rows));
 } finally {
   await rm(copy, { recursive: true, force: true, maxRetries: 5 });
 }
