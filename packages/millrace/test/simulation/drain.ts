@@ -72,7 +72,7 @@ async function settleDown({ world, servers }: Simulation): Promise<void> {
     () => servers.every(({ run }) => run !== undefined && run.stopping === undefined),
     world.mono + 15 * 60_000,
   );
-  await world.run(() => false, world.mono + newsTakesMs + (servers.length > 1 ? world.backMs : 0));
+  await world.run(() => false, world.mono + newsTakesMs + world.backWhileRunningMs);
   if (world.failure === undefined && !up) world.fail(new Violation("stop", "a server did not stop or start"));
 }
 

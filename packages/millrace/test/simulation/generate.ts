@@ -7,7 +7,7 @@ const names = ["orders", "mails", "dead"] as const;
 
 export function generate(seed: number): History {
   const dice = new Dice(seed, "history");
-  const profile = profileOf(dice);
+  const profile = profileOf(dice, new Dice(seed, "clock"));
   const count = dice.between(1, 3);
   const queues = names.slice(0, count).map((name) => queueSketch(dice, name));
   const lengthMs = dice.pick([5_000, 30_000, 120_000, 600_000]);
@@ -28,10 +28,12 @@ function soonAfterWork(dice: Dice, operation: Operation, before: readonly Operat
   return { ...operation, at: dice.pick(work).at + dice.skewed(20_000) };
 }
 
-function profileOf(dice: Dice): Profile {
+function profileOf(dice: Dice, clockDice: Dice): Profile {
   const faulty = dice.chance(0.6);
+  const servers = dice.pick([1, 1, 1, 2, 3]);
   return {
-    servers: dice.pick([1, 1, 1, 2, 3]),
+    servers,
+    clockGoesBack: servers > 1 && clockDice.chance(0.3),
     storeMs: dice.pick([0, 1, 3, 20]),
     slowStore: dice.chance(0.3) ? 0.1 : 0,
     slowStoreMs: dice.pick([200, 2_000, 30_000]),

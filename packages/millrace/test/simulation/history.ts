@@ -118,6 +118,8 @@ export type Mood = "well" | "mixed" | "failing";
 export interface Profile {
   /** Servers on the same data. More than one: the engine is shared. */
   readonly servers: number;
+  /** Several servers: the store's clock is that of another machine, and set back while they run. Left out: it is not. */
+  readonly clockGoesBack?: boolean;
   /** Usual time the store takes, and what it may take at times. */
   readonly storeMs: number;
   readonly slowStore: number;

@@ -22,6 +22,8 @@ export interface ServerDependencies {
   readonly mood: () => Mood;
   readonly onRunning: (delivery: Delivery, change: 1 | -1) => void;
   readonly log: (line: string) => void;
+  /** No server is alive. */
+  readonly isAlone: () => boolean;
   /** Told of every event a server logs. */
   readonly onEvent: (event: string) => void;
 }
@@ -72,10 +74,10 @@ export class SimulatedServer {
   }
 
   start(): void {
-    const { world, store, faults, history, mood, onRunning } = this.#dependencies;
+    const { world, store, faults, history, mood, onRunning, isAlone } = this.#dependencies;
     if (this.#run?.process.alive === true) return;
     this.#startDue = false;
-    world.serverStarts();
+    if (isAlone()) world.firstServerStarts();
     this.#runs += 1;
     const name = `server ${this.index + 1}, run ${this.#runs}`;
     const process = new SimulatedProcess(world, name);

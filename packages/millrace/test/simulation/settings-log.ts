@@ -69,7 +69,7 @@ export class SettingsLog {
   }
 
   #since<T>(entries: readonly Entry<T>[], mono: number): T[] {
-    const from = mono - newsTakesMs - this.#world.frozenMs - this.#world.backMs;
+    const from = mono - newsTakesMs - this.#world.frozenMs - this.#world.backWhileRunningMs;
     return entries
       .filter((_, index) => (entries[index + 1]?.since ?? Number.POSITIVE_INFINITY) >= from)
       .map(({ value }) => value);

@@ -10,6 +10,7 @@ const mostRounds = 10;
 /** Settings of a profile at which nothing is special. */
 const plain: Profile = {
   servers: 1,
+  clockGoesBack: false,
   storeMs: 0,
   slowStore: 0,
   slowStoreMs: 0,

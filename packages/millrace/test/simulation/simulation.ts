@@ -37,7 +37,7 @@ export interface Simulation {
 
 /** Runs a history to its end or to the first broken law. `log` is told what happens, line by line. */
 export async function simulate(history: History, log: (line: string) => void = () => undefined): Promise<Result> {
-  const world = new World(history.profile);
+  const world = new World({ steadyClock: history.profile.clockGoesBack !== true });
   const ledger = new Ledger(world);
   const engine = await openMemoryEngine({ clock: world });
   const store = new Store(engine, ledger, { slicedPurge: history.profile.slicedPurge });
@@ -47,7 +47,7 @@ export async function simulate(history: History, log: (line: string) => void = (
   const running = new RunningDeliveries(ledger, count);
   let mood: Mood = history.profile.mood;
   const write = (line: string): void => log(`${String(world.mono).padStart(8)} ms  ${line}`);
-  const servers = Array.from(
+  const servers: readonly SimulatedServer[] = Array.from(
     { length: history.profile.servers },
     (_, index) =>
       new SimulatedServer(index, {
@@ -58,6 +58,7 @@ export async function simulate(history: History, log: (line: string) => void = (
         mood: () => mood,
         onRunning: (delivery, change) => running.change(delivery, change),
         log: write,
+        isAlone: () => servers.every(({ current }) => current?.process.alive !== true),
         onEvent: (event) => count(`log: ${event}`),
       }),
   );

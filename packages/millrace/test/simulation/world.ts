@@ -1,8 +1,8 @@
 // Simulated time. Everything that happens is an event on one list; between two events all promises settle.
 //
-// `mono` never goes back and is what events are ordered by; the clock is `mono` plus an offset that a clock jump changes. With one
-// server, the store goes by that server's clock, which follows the wall clock back only at a restart (`steadyClock`). With several,
-// the store is a machine of its own, and its clock may go back at any time; for simplicity all servers go by it.
+// `mono` never goes back and is what events are ordered by; the clock is `mono` plus an offset that a clock jump changes. All servers
+// and the store go by one clock. A steady one, as `steadyClock` has it, follows the wall clock forward, and back only while no server
+// runs. One that is not steady is that of a database on a machine of its own: it may go back at any time.
 
 import { epochMs } from "../../src/core/index.ts";
 import type { Clock, EpochMs } from "../../src/core/index.ts";
@@ -18,6 +18,7 @@ interface Event {
 const firstWallMs = 1_800_000_000_000;
 /** A history has some thousand events; one that has this many goes round in circles. */
 const mostEvents = 500_000;
+const stepsATurn = 100;
 
 export class World implements Clock {
   mono = 0;
@@ -27,6 +28,8 @@ export class World implements Clock {
   failure: Violation | undefined;
   /** Milliseconds in which servers stood still, all told: what a server knows may be that much out of date. */
   frozenMs = 0;
+  /** Milliseconds the clock was set back while servers ran, all told: what they had planned is that much late. */
+  backWhileRunningMs = 0;
   readonly #steady: boolean;
   #wallOffset = firstWallMs;
   #offset = firstWallMs;
@@ -36,8 +39,8 @@ export class World implements Clock {
   /** When the offset changed to what; ascending. */
   readonly #jumps: { readonly mono: number; readonly offset: number }[] = [{ mono: 0, offset: firstWallMs }];
 
-  constructor(options: { readonly servers: number }) {
-    this.#steady = options.servers === 1;
+  constructor(options: { readonly steadyClock: boolean }) {
+    this.#steady = options.steadyClock;
   }
 
   now(): EpochMs {
@@ -47,11 +50,13 @@ export class World implements Clock {
   /** Sets the wall clock, forward or back. */
   jump(ms: number): void {
     this.#wallOffset += ms;
-    if (!this.#steady || this.#wallOffset > this.#offset) this.#follow();
+    if (this.#steady && this.#wallOffset <= this.#offset) return;
+    this.backWhileRunningMs += Math.max(0, this.#offset - this.#wallOffset);
+    this.#follow();
   }
 
-  /** A server starts: it goes by the wall clock. */
-  serverStarts(): void {
+  /** A server starts where none ran: it goes by the wall clock. */
+  firstServerStarts(): void {
     if (this.#wallOffset !== this.#offset) this.#follow();
   }
 
@@ -106,26 +111,27 @@ export class World implements Clock {
 
   /** Runs events until `done`, a broken law, or `deadline`. Answers whether it was `done`. */
   async run(done: () => boolean, deadline: number): Promise<boolean> {
-    await promisesSettled();
-    while (this.failure === undefined) {
+    return await stepByStep(() => {
+      if (this.failure !== undefined) return false;
       if (done()) return true;
-      const next = this.#heap[0];
-      if (next === undefined || next.at > deadline) {
-        this.mono = Math.max(this.mono, deadline);
-        return false;
+      for (;;) {
+        const next = this.#heap[0];
+        if (next === undefined || next.at > deadline) {
+          this.mono = Math.max(this.mono, deadline);
+          return false;
+        }
+        this.#pop();
+        if (next.run === undefined) continue;
+        this.mono = next.at;
+        this.#events += 1;
+        if (this.#events > mostEvents) {
+          this.fail(new Violation("livelock", `more than ${mostEvents} events: something goes round in circles`));
+          return false;
+        }
+        next.run();
+        return undefined;
       }
-      this.#pop();
-      if (next.run === undefined) continue;
-      this.mono = next.at;
-      this.#events += 1;
-      if (this.#events > mostEvents) {
-        this.fail(new Violation("livelock", `more than ${mostEvents} events: something goes round in circles`));
-        return false;
-      }
-      next.run();
-      await promisesSettled();
-    }
-    return false;
+    });
   }
 
   get events(): number {
@@ -171,7 +177,31 @@ function isBefore(a: Event, b: Event): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Node runs all that is ready to run, however long the chain, before the next immediate. */
-async function promisesSettled(): Promise<void> {
-  await new Promise<void>((resolve) => void setImmediate(resolve));
+/**
+ * Takes one step after the other until one has an answer. Each is an immediate: before the next one, Node runs all promises that are
+ * ready, however long the chain, and reports those that are left rejected. Many at once, because a turn of the event loop, with its
+ * system calls, takes longer than most steps.
+ */
+async function stepByStep<T>(step: () => T | undefined): Promise<T> {
+  return await new Promise<T>((resolve, reject) => {
+    let over = false;
+    const take = (): void => {
+      if (over) return;
+      try {
+        const answer = step();
+        if (answer === undefined) return;
+        over = true;
+        resolve(answer);
+      } catch (error) {
+        over = true;
+        reject(error);
+      }
+    };
+    const turn = (): void => {
+      if (over) return;
+      for (let count = 0; count < stepsATurn; count += 1) setImmediate(take);
+      setImmediate(turn);
+    };
+    turn();
+  });
 }

@@ -194,6 +194,36 @@ export const mutants: readonly Mutant[] = [
     find: "if (change.expectedRevision !== this.#revision) {",
     replace: "if (change.expectedRevision > this.#revision) {",
   },
+  {
+    name: "lost hints are not made up for",
+    file: "broker/broker.ts",
+    find: "broker.#surveyPoll.start();",
+    replace: "",
+  },
+  {
+    name: "a place that cannot be freed stops its loop",
+    file: consumerLoop,
+    find: 'logger.warn("slot.release_failed", fields);',
+    replace: "throw error;",
+  },
+  {
+    name: "a push that was leased and never delivered costs an attempt",
+    file: "broker/lease-expiry.ts",
+    find: 'consumer?.type === "worker"',
+    replace: 'consumer?.id === "none"',
+  },
+  {
+    name: "settings that could not be loaded are not loaded again",
+    file: "broker/control-plane.ts",
+    find: "if (this.#isBehind || options.load)",
+    replace: "if (options.load)",
+  },
+  {
+    name: "a stop forgets what removed consumers still do",
+    file: "broker/broker.ts",
+    find: ", ...this.#retiring];",
+    replace: "];",
+  },
 
   // engine
   {
