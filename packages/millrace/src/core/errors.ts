@@ -11,7 +11,7 @@ export const errorCatalogue = {
   STORAGE_FULL: {
     remedy: "Free space on the disk that holds the data folder, then send again; nothing accepted before is lost.",
   },
-  DATA_DAMAGED: { remedy: "Run `millrace doctor`; restore a backup if it says so." },
+  DATA_DAMAGED: { remedy: "Run `millrace doctor --deep`; restore a backup if it says so." },
   DATA_LOCKED: { remedy: "Stop the other server, or start this one with another --data folder." },
   DATA_TOO_NEW: { remedy: "Start the version of Millrace that wrote this data folder, or a newer one." },
   ENGINE_CLOSED: { remedy: "The server is stopping; try again when it is back." },

@@ -144,11 +144,36 @@ describe("a backup of a folder on which no server runs", () => {
     );
   });
 
-  test("doctor reads every message there too, when asked", async () => {
+  test("doctor checks what no server runs on: the counters, and every message when asked", async () => {
     const shallow = await offline("doctor", "--data", "again");
-    assert.match(shallow.stdout, /^-- +Messages +not checked, for no server runs; --deep reads them/m);
+    assert.match(shallow.stdout, /^ok +Messages +2 queues, 3 accepted, 3 held: all accounted for \(by the counters/m);
     const deep = await offline("doctor", "--data", "again", "--deep");
     assert.match(deep.stdout, /^ok +Messages +2 queues, 3 accepted, 3 held: all accounted for \(read one by one\)$/m);
+    const absent = await offline("doctor", "--data", "absent");
+    assert.match(absent.stdout, /^-- +Messages +there are none yet/m);
+    assert.equal(absent.exitCode, 0);
+  });
+
+  test("doctor says loudly what does not add up in data that no server runs on", async () => {
+    await offline("restore", "offline.db", "--data", "miscounted");
+    const database = new DatabaseSync(join(at("miscounted"), "messages.db"));
+    database.exec("UPDATE queues SET accepted = accepted + 2 WHERE accepted = 3");
+    database.close();
+    for (const how of [[], ["--deep"]]) {
+      const { stdout, exitCode } = await offline("doctor", "--data", "miscounted", ...how);
+      assert.match(stdout, /^BAD +Messages +orders: accepted messages unaccounted for: 2 \(5 accepted; 3 held/m);
+      assert.equal(exitCode, 1);
+    }
+  });
+
+  test("doctor leaves data alone that somebody has locked", async () => {
+    await using _ = await openSqliteEngine({
+      folder: at("miscounted"),
+      clock: { now: () => epochMs(Date.now()) },
+      logger: silent,
+    });
+    const { stdout } = await offline("doctor", "--data", "miscounted");
+    assert.match(stdout, /^-- +Messages +not checked: .*DATA_LOCKED/m);
   });
 });
 

@@ -3,6 +3,7 @@
 import { chmod, copyFile, mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { makeDataFolder } from "../../config/index.ts";
+import type { Recount } from "../../core/index.ts";
 import type { BackupLabel } from "../../engines/sqlite/index.ts";
 import { CommandFailure } from "../command-failure.ts";
 import type { Progress } from "../progress.ts";
@@ -14,7 +15,7 @@ export interface Restored {
   readonly folder: string;
   /** `undefined`: the file carries none. */
   readonly label: BackupLabel | undefined;
-  readonly queues: readonly CheckedQueue[];
+  readonly queues: readonly CheckedQueue<Recount>[];
 }
 
 /** Throws when the folder holds anything, and when the file is no backup, damaged, or too new; the folder is as before then. */

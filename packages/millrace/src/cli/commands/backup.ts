@@ -130,9 +130,9 @@ function restoredJson({ folder, label, queues }: Restored): unknown {
     data: folder,
     account_id: label?.accountId ?? null,
     made_on: label === undefined ? null : new Date(label.madeAt).toISOString(),
-    queues: queues.map(({ queue, recount, discrepancies }) => ({
+    queues: queues.map(({ queue, counted, discrepancies }) => ({
       queue_name: queue.name,
-      messages: recount.stored.count,
+      messages: counted.stored.count,
       holds: discrepancies.length === 0,
       findings: discrepancies,
     })),
@@ -140,7 +140,7 @@ function restoredJson({ folder, label, queues }: Restored): unknown {
 }
 
 function restoredText({ label, queues }: Restored, named: string): string {
-  const messages = queues.reduce((sum, { recount }) => sum + recount.stored.count, 0);
+  const messages = queues.reduce((sum, { counted }) => sum + counted.stored.count, 0);
   const problems = queues.flatMap(({ queue, discrepancies }) =>
     discrepancies.map(({ text, remedy }) => `${queue.name}: ${text}. ${remedy}`),
   );

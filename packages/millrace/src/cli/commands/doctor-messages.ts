@@ -1,10 +1,13 @@
 // What `millrace doctor` says about messages: whether all that were accepted are accounted for.
 
 import type { CommandContext } from "../command-context.ts";
+import { CommandFailure, failureText } from "../command-failure.ts";
 import { accountingText, violationText } from "../accounting-text.ts";
 import { accountingView } from "../../contract/rest/index.ts";
+import { isMillraceError } from "../../core/index.ts";
+import type { StorageEngine } from "../../core/index.ts";
 import { plural } from "../../observability/index.ts";
-import { openOfflineData, recountAll } from "../backup/offline-data.ts";
+import { openOfflineData, readCounters, recountAll } from "../backup/offline-data.ts";
 import { listQueues } from "../queue-lookup.ts";
 import { createRestClient } from "../rest-client.ts";
 import { findTarget } from "../target.ts";
@@ -15,7 +18,7 @@ interface Verdict {
   readonly text: string;
 }
 
-/** Asks a running server. `deep`: every message is read. */
+/** Asks the server, or reads its data where none runs. `deep`: every message is read. */
 export async function checkMessages(
   { terminal }: CommandContext,
   options: TargetOptions & { readonly deep?: boolean },
@@ -39,21 +42,32 @@ export async function checkMessages(
   return { verdict: "good", text: goodText(sums, deep) };
 }
 
-/** Where no server runs, and only when asked to read everything: while it does, no server can start there. */
+/** Where no server runs, in its data itself. Counters take a moment; while all messages are read, no server can start there. */
 async function checkOffline(data: string, deep: boolean): Promise<Verdict> {
-  if (!deep)
-    return { verdict: "note", text: "not checked, for no server runs; --deep reads them in the data folder itself" };
-  await using engine = await openOfflineData(data);
+  const opened = await openOrTell(data);
+  if ("verdict" in opened) return opened;
+  await using engine = opened;
   const sums = { queues: 0, accepted: 0, held: 0 };
   const problems: string[] = [];
-  for (const { queue, recount, discrepancies } of await recountAll(engine, () => undefined)) {
+  const checked = deep ? await recountAll(engine, () => undefined) : await readCounters(engine);
+  for (const { queue, counted, discrepancies } of checked) {
     sums.queues += 1;
-    sums.accepted += recount.accounting.accepted;
-    sums.held += recount.held;
+    sums.accepted += counted.accounting.accepted;
+    sums.held += counted.held;
     problems.push(...discrepancies.map(({ text, remedy }) => `${queue.name}: ${text}. ${remedy}`));
   }
   if (problems.length > 0) return { verdict: "bad", text: problems.join("\n     ") };
-  return { verdict: "good", text: goodText(sums, true) };
+  return { verdict: "good", text: goodText(sums, deep) };
+}
+
+async function openOrTell(data: string): Promise<StorageEngine | Verdict> {
+  try {
+    return await openOfflineData(data);
+  } catch (error) {
+    if (error instanceof CommandFailure) return { verdict: "note", text: `there are none yet in ${data}` };
+    if (isMillraceError(error, "DATA_LOCKED")) return { verdict: "note", text: `not checked: ${failureText(error)}` };
+    throw error;
+  }
 }
 
 function goodText(
