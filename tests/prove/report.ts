@@ -176,7 +176,7 @@ ${table(
       times.deathToDelivery,
     ),
     timeRow(
-      "In the loop: to the first redelivery of what it had, behind the backlog there was",
+      "In the loop: to the first redelivery of what it had, behind the backlog there was, unless another fault came first",
       times.deathToRedelivery,
     ),
   ],

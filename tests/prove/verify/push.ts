@@ -107,10 +107,11 @@ function judgeStep(
   if (grown < counted[0] || grown > counted[1] + unseen) findings.problem("attemptsCost", id, `${step} (${end})`);
 }
 
-/** The first message that comes back tells how long its batch was away. */
+/** The first message that comes back tells how long its batch was away; nothing, when another fault came in between. */
 function noteRedelivery(before: PushDelivery, after: PushDelivery, timeline: Timeline, findings: Findings): void {
   const kill = timeline.consumerKills.find(({ life, at }) => life === before.life && at >= before.at);
   if (kill === undefined || kill.hung || kill.at > timeline.calmAt) return;
+  if (timeline.faults.some(({ at }) => at > kill.at && at < after.at)) return;
   const ms = after.at - kill.at;
   findings.redeliveriesMs.set(kill.at, Math.min(ms, findings.redeliveriesMs.get(kill.at) ?? Number.POSITIVE_INFINITY));
 }

@@ -43,7 +43,7 @@ export interface Verdict {
     readonly killToReady: readonly number[];
     /** In the loop: from the death of a consuming Worker's process to the next delivery to its successor. */
     readonly deathToDelivery: readonly number[];
-    /** In the loop: to the first redelivery of what it had, behind the backlog there was. */
+    /** In the loop: to the first redelivery of what it had, behind the backlog there was, unless another fault came first. */
     readonly deathToRedelivery: readonly number[];
     /** Alone: by how many deaths that server had seen before. */
     readonly aloneDeathToRedelivery: readonly (readonly number[])[];
