@@ -48,6 +48,7 @@ All paths are below \`/client/v4\`. The server answers the same description as a
 - **Request bodies** are JSON in UTF-8, whatever the content type says.
 - **Answers** are JSON in an envelope: \`{"success", "errors": [{"code", "message"}], "messages", "result", "result_info"}\`. Below, *result* is what stands in \`result\`. [Errors](errors.md) have a 4xx or 5xx status and \`"success": false\`.
 - **Headers of its own**: \`Millrace-Wait-Seconds\`, 0 to 60, on pull: wait for a first message; \`Millrace-Message-Source\` on push and bulk push: where the message comes from.
+- **Sending again**: a message may carry an id of its sender's, \`millrace_message_id\`, 32 lower-case hex digits that are different for each message. What was accepted under an id lately is not accepted under it again: the request is answered as if it were stored. A request that is sent again because its answer was lost says so with \`Millrace-Resend: <milliseconds since the first try>\`, up to a day; then messages that a server accepted before it was started anew are recognised too, as long as they are still in the queue. Answers of a server that knows all this carry \`Millrace-Message-Ids: known\`.
 - **Lists** without \`page\` and \`per_page\` are whole; a page beyond the last is empty.
 
 In the shapes, \`?\` marks what may be absent and \`1..100\` is a whole number in that range.

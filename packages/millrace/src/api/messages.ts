@@ -1,7 +1,7 @@
 // Messages over HTTP: push, pull, acknowledge, peek, purge by ref. Source: rest-api.md section 5.
 
-import { MillraceError, milliseconds, seconds } from "../core/index.ts";
-import type { MessageRef, Milliseconds } from "../core/index.ts";
+import { epochMs, MillraceError, milliseconds, seconds } from "../core/index.ts";
+import type { Clock, EpochMs, MessageId, MessageRef, Milliseconds } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
 import type { SendItem } from "../contract/index.ts";
 import {
@@ -35,9 +35,12 @@ const bulkPushBytes = bodyBytes(limits.batchSend.bytes, limits.batchSend.count.m
 /** Longest wait of a long poll. */
 const maxWaitSeconds = 60;
 
+/** The longest time ago of a first try: a day. */
+const longestResendMs = 86_400_000;
+
 const tag = "Messages";
 
-export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDependencies): Route[] {
+export function messageRoutes({ controlPlane, intake, engine, broker, clock }: ApiDependencies): Route[] {
   return [
     defineRoute({
       id: "pushMessage",
@@ -53,7 +56,10 @@ export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDepen
       result: pushResult,
       handle: async ({ params, body, principal, header }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
-        const { backlog } = await intake.send(queue.id, [itemOf(body)], { source: sourceOf(header) });
+        const { backlog } = await intake.send(queue.id, [itemOf(body)], {
+          source: sourceOf(header),
+          firstSentAt: firstSentAtOf(header, clock),
+        });
         return { result: { metadata: { metrics: metricsOf(backlog) } } };
       },
     }),
@@ -74,6 +80,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDepen
         const { backlog } = await intake.send(queue.id, body.messages.map(itemOf), {
           batchDelaySeconds: body.delay_seconds,
           source: sourceOf(header),
+          firstSentAt: firstSentAtOf(header, clock),
         });
         return { result: { metadata: { metrics: metricsOf(backlog) } } };
       },
@@ -193,10 +200,14 @@ export function messageRoutes({ controlPlane, intake, engine, broker }: ApiDepen
 const encoder = new TextEncoder();
 
 function itemOf(item: PushItem): SendItem {
+  const { contentType, body } = bodyOf(item);
+  const messageId = item.millrace_message_id as MessageId | undefined; // of that form: the schema says so
+  return { contentType, body, delaySeconds: item.delay_seconds, messageId };
+}
+
+function bodyOf(item: PushItem): Pick<SendItem, "contentType" | "body"> {
   const contentType = item.content_type ?? "json";
-  if (contentType === "json") {
-    return { contentType, body: encoder.encode(JSON.stringify(item.body)), delaySeconds: item.delay_seconds };
-  }
+  if (contentType === "json") return { contentType, body: encoder.encode(JSON.stringify(item.body)) };
   if (contentType !== "text") {
     const shown = JSON.stringify(contentType.slice(0, 40));
     throw new MillraceError(
@@ -209,7 +220,19 @@ function itemOf(item: PushItem): SendItem {
   }
   // An unpaired surrogate (`\ud800`) has no UTF-8 form and would be stored as something else.
   if (!item.body.isWellFormed()) throw new MillraceError("REQUEST_INVALID", "body: expected well-formed Unicode text");
-  return { contentType, body: encoder.encode(item.body), delaySeconds: item.delay_seconds };
+  return { contentType, body: encoder.encode(item.body) };
+}
+
+/** An extension: how long ago a send was tried first whose outcome is not known. Its messages have ids of their own. */
+function firstSentAtOf(header: RawCall["header"], clock: Clock): EpochMs | undefined {
+  const value = header("millrace-resend");
+  if (value === undefined) return undefined;
+  const ago = /^\d{1,8}$/.test(value) ? Number(value) : Number.NaN;
+  if (ago <= longestResendMs) return epochMs(clock.now() - ago);
+  throw new MillraceError(
+    "REQUEST_INVALID",
+    `Millrace-Resend: expected whole milliseconds since the first try, 0 to ${longestResendMs}, got ${value.slice(0, 40)}`,
+  );
 }
 
 /** Where a message came from when not from a program; the console says `dash`. */

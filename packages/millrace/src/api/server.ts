@@ -205,9 +205,15 @@ function fail(logger: Logger, request: FastifyRequest, reply: FastifyReply, thro
   return sendJson(reply.code(failure.status).headers(failure.headers), failure.envelope);
 }
 
-/** Exactly this type, without a charset: JSON has one encoding, and clients compare the header. */
+const envelopeHeaders = {
+  // Exactly this type, without a charset: JSON has one encoding, and clients compare the header.
+  "content-type": "application/json",
+  // Tells clients that `millrace_message_id` is known here.
+  "millrace-message-ids": "known",
+};
+
 function sendJson(reply: FastifyReply, envelope: Envelope): FastifyReply {
-  return reply.header("content-type", "application/json").send(Buffer.from(JSON.stringify(envelope)));
+  return reply.headers(envelopeHeaders).send(Buffer.from(JSON.stringify(envelope)));
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

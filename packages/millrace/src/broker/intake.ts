@@ -1,9 +1,20 @@
 // The way in: every accepted message passes here, whichever door it came through.
 
-import { makeMessageId, MillraceError } from "../core/index.ts";
-import type { CatalogView, Clock, QueueId, QueueRecord, Random, SendReceipt, StorageEngine } from "../core/index.ts";
+import { isMillraceError, makeMessageId, MillraceError } from "../core/index.ts";
+import type {
+  CatalogView,
+  Clock,
+  EpochMs,
+  NewMessage,
+  QueueId,
+  QueueRecord,
+  Random,
+  SendReceipt,
+  StorageEngine,
+} from "../core/index.ts";
 import { prepareSend } from "../contract/index.ts";
 import type { SendItem } from "../contract/index.ts";
+import { AcceptedIds } from "./accepted-ids.ts";
 import { Admission } from "./admission.ts";
 
 export interface IntakeDependencies {
@@ -19,7 +30,15 @@ export interface IntakeDependencies {
 export interface IntakeOptions {
   readonly batchDelaySeconds?: number | undefined;
   readonly source?: string | undefined;
+  /** For messages with ids of their own: when they were sent for the first time, whose outcome is not known. */
+  readonly firstSentAt?: EpochMs | undefined;
 }
+
+/**
+ * A request may be this long on its way, and the clock may be set: by so much a first send may have come in earlier than its
+ * repetition says. The store grants as much.
+ */
+const slackMs = 60_000;
 
 /** Bytes of random drawn at once; a message takes ten. */
 const randomPool = 1_280;
@@ -27,46 +46,102 @@ const randomPool = 1_280;
 export class Intake {
   readonly #dependencies: IntakeDependencies;
   readonly #admission: Admission;
+  readonly #acceptedIds: AcceptedIds;
   #pool: Uint8Array = new Uint8Array();
   #used = 0;
 
   constructor(dependencies: IntakeDependencies) {
     this.#dependencies = dependencies;
     this.#admission = new Admission(dependencies.engine, dependencies.clock);
+    this.#acceptedIds = new AcceptedIds(dependencies.clock);
   }
 
   /**
    * Accepts 1 to 100 messages for a queue: all or none. On disk when it resolves.
+   * A message with an id of its own that was accepted before is not stored again; after a restart that takes `firstSentAt`.
    * Throws the errors of `prepareSend` and of the engine's `send`, `QUEUE_NOT_FOUND`, `BACKLOG_FULL` and `RATE_LIMITED`.
    */
   async send(queue: QueueId, items: readonly SendItem[], options: IntakeOptions = {}): Promise<SendReceipt> {
     const record = this.#queue(queue);
-    const { engine, clock, onAccepted } = this.#dependencies;
-    const now = clock.now();
+    const now = this.#dependencies.clock.now();
     const messages = prepareSend(
       items,
       {
         batchDelaySeconds: options.batchDelaySeconds,
         queueDelaySeconds: record.delivery_delay_s,
         source: options.source,
+        sentAt: options.firstSentAt,
       },
       now,
       () => makeMessageId(now, this.#tenRandomBytes()),
     );
-    let bytes = 0;
-    for (const { body } of messages) bytes += body.byteLength;
-    const admission = this.#admission.admit(record, messages.length, bytes);
+    const hasOwnIds = items.some(({ messageId }) => messageId !== undefined);
+    if (hasOwnIds) return await this.#storeOnce(record, messages, now, options.firstSentAt);
+    return await this.#store(record, messages, now);
+  }
+
+  /** Leaves out what was accepted before. A repetition that overtakes its own first send waits for that to end. */
+  async #storeOnce(
+    record: QueueRecord,
+    messages: readonly NewMessage[],
+    now: EpochMs,
+    firstSentAt: EpochMs | undefined,
+  ): Promise<SendReceipt> {
+    const accepted = this.#acceptedIds;
+    const ids = messages.map(({ id }) => id);
+    const release = await accepted.claim(record.id, ids);
+    try {
+      const unknown = messages.filter(({ id }) => !accepted.has(record.id, id));
+      if (unknown.length === 0) return await this.#dependencies.engine.metrics(record.id);
+      const mayBeStored = firstSentAt !== undefined && firstSentAt < accepted.completeSince + slackMs;
+      const receipt = mayBeStored
+        ? await this.#storeMissing(record, unknown, now)
+        : await this.#store(record, unknown, now);
+      accepted.add(record.id, ids);
+      return receipt;
+    } catch (error) {
+      if (isMillraceError(error, "UNKNOWN_OUTCOME")) accepted.doubt();
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  async #store(record: QueueRecord, messages: readonly NewMessage[], now: EpochMs): Promise<SendReceipt> {
+    const { engine } = this.#dependencies;
+    const { id: queue } = record;
+    const admission = this.#admit(record, messages);
     if (admission !== undefined) await admission;
     const receipt = await engine.send(queue, messages);
-    this.#admission.learn(queue, receipt);
-    onAccepted?.(record, messages.length, clock.now() - now);
+    this.#accepted(record, receipt, messages.length, now);
     return receipt;
+  }
+
+  /** As `#store`, but what the queue holds already stays as it is. The store looks for it, which takes its time. */
+  async #storeMissing(record: QueueRecord, messages: readonly NewMessage[], now: EpochMs): Promise<SendReceipt> {
+    await this.#admit(record, messages);
+    const receipt = await this.#dependencies.engine.send(record.id, messages, { resend: true });
+    this.#accepted(record, receipt, messages.length, now);
+    return receipt;
+  }
+
+  #admit(record: QueueRecord, messages: readonly NewMessage[]): Promise<void> | undefined {
+    let bytes = 0;
+    for (const { body } of messages) bytes += body.byteLength;
+    return this.#admission.admit(record, messages.length, bytes);
+  }
+
+  #accepted(record: QueueRecord, receipt: SendReceipt, count: number, since: EpochMs): void {
+    const { clock, onAccepted } = this.#dependencies;
+    this.#admission.learn(record.id, receipt);
+    onAccepted?.(record, count, clock.now() - since);
   }
 
   #queue(id: QueueId): QueueRecord {
     const record = this.#dependencies.catalog().get("queue", id);
     if (record !== undefined) return record;
     this.#admission.forget(id);
+    this.#acceptedIds.forget(id);
     throw new MillraceError("QUEUE_NOT_FOUND", `Queue ${id} does not exist`);
   }
 

@@ -11,6 +11,8 @@ export interface SendItem {
   readonly body: Uint8Array;
   /** Whole seconds as given; `undefined` when absent. */
   readonly delaySeconds: number | undefined;
+  /** Chosen by the producer, so that a send repeated after a lost answer is recognised; `undefined`: one is made. */
+  readonly messageId?: MessageId | undefined;
 }
 
 export interface SendOptions {
@@ -19,6 +21,8 @@ export interface SendOptions {
   /** The queue's default delay, in seconds. */
   readonly queueDelaySeconds: number;
   readonly source?: string | undefined;
+  /** When the producer sent it first, where that is not now. */
+  readonly sentAt?: EpochMs | undefined;
 }
 
 function parseDelay(
@@ -45,7 +49,7 @@ function parseContentType(text: string): ContentType {
 /**
  * Checks a send of one or more messages and makes them storable. All or nothing: the first broken rule throws
  * (`BATCH_COUNT_INVALID`, `BATCH_DELAY_INVALID`, `MESSAGE_TOO_LARGE`, `BATCH_TOO_LARGE`, `CONTENT_TYPE_INVALID`,
- * `DELAY_INVALID`). `makeId` is called once a message.
+ * `DELAY_INVALID`, and `REQUEST_INVALID` when two messages have the same id). `makeId` is called for each message without one.
  */
 export function prepareSend(
   items: readonly SendItem[],
@@ -75,12 +79,30 @@ export function prepareSend(
   if (items.length > 1 && total > batchBytes) {
     throw new MillraceError("BATCH_TOO_LARGE", `Batch size of ${total} bytes exceeds the limit of ${batchBytes}`);
   }
+  refuseSameIds(items);
+  const { sentAt = now } = options;
   return items.map((item) => ({
-    id: makeId(),
-    sentAt: now,
+    id: item.messageId ?? makeId(),
+    sentAt,
     contentType: parseContentType(item.contentType),
     body: item.body,
     visibleAt: visibleAfter(now, deliveryDelay(parseDelay(item.delaySeconds, "DELAY_INVALID"), batchDelay, queueDelay)),
     source: options.source,
   }));
+}
+
+/** Of two messages with one id one would be taken for the other, and be lost. */
+function refuseSameIds(items: readonly SendItem[]): void {
+  const places = new Map<MessageId, number>();
+  for (const [place, { messageId }] of items.entries()) {
+    if (messageId === undefined) continue;
+    const other = places.get(messageId);
+    if (other !== undefined) {
+      throw new MillraceError(
+        "REQUEST_INVALID",
+        `messages[${place}].millrace_message_id: expected an id of its own, got that of messages[${other}]`,
+      );
+    }
+    places.set(messageId, place);
+  }
 }

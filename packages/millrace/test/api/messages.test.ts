@@ -379,3 +379,53 @@ test("leases can be extended", async () => {
   await harness.time.advance(30_000);
   assert.deepEqual(await pull(), []);
 });
+
+const ownId = (number: number): string => number.toString(16).padStart(32, "0");
+
+test("a message keeps the id its sender gave it, and is not stored again under it", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await harness.queue("events");
+  const message = { body: 1, millrace_message_id: ownId(1) };
+  await harness.must("POST", `${path}/messages`, message);
+  const again = { headers: { "millrace-resend": "1500" } };
+  const answer = await harness.must("POST", `${path}/messages`, message, again);
+  assert.equal((answer as { metadata: { metrics: { backlog_count: number } } }).metadata.metrics.backlog_count, 1);
+  await harness.must("POST", `${path}/messages/batch`, { messages: [message, { body: 2 }] }, again);
+  const { messages } = await harness.must<Peeked>("POST", `${path}/messages/peek`, {});
+  assert.equal(messages.length, 2);
+  assert.equal(messages[0]?.id, ownId(1));
+});
+
+test("an id of another form and a wrong Millrace-Resend are refused, and nothing is stored", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await harness.queue("events");
+  for (const wrong of [
+    "",
+    "1",
+    ownId(1).toUpperCase().replaceAll("0", "A"),
+    `${ownId(1)}0`,
+    `${ownId(1)}\n`,
+    7,
+    null,
+    {},
+  ]) {
+    const reply = await harness.call("POST", `${path}/messages`, { body: 1, millrace_message_id: wrong });
+    assert.equal(refusal(reply), "400 10207", JSON.stringify(wrong));
+    assert.match(reply.message, /millrace_message_id: expected 32 lower-case hex digits, got/);
+  }
+  const same = { body: 1, millrace_message_id: ownId(1) };
+  assert.equal(refusal(await harness.call("POST", `${path}/messages/batch`, { messages: [same, same] })), "400 10207");
+  for (const wrong of ["true", "-1", "1.5", "86400001", "1e3", ""]) {
+    const reply = await harness.call("POST", `${path}/messages`, same, { headers: { "millrace-resend": wrong } });
+    assert.equal(refusal(reply), "400 10207", wrong);
+    assert.match(reply.message, /Millrace-Resend: expected whole milliseconds since the first try, 0 to 86400000/);
+  }
+  assert.deepEqual((await harness.must<Peeked>("POST", `${path}/messages/peek`, {})).messages, []);
+});
+
+test("every answer tells that ids of senders are known here", async () => {
+  await using harness = await ApiHarness.open();
+  for (const path of ["/queues", "/queues/nothing"]) {
+    assert.equal((await harness.call("GET", path)).headers["millrace-message-ids"], "known");
+  }
+});

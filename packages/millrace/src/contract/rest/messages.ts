@@ -16,12 +16,18 @@ export type MessageMetrics = z.infer<typeof messageMetrics>;
 /** Any number: its range has an error code of its own, checked where messages are made. */
 const delaySeconds = z.number({ error: "expected a whole number of seconds" });
 
+const messageId = z
+  .string({ error: "expected 32 lower-case hex digits" })
+  .regex(/^[0-9a-f]{32}$/, { error: "expected 32 lower-case hex digits" });
+
 const pushItem = z.object(
   {
     body: anyJson,
     /** `json` when absent. Other types are refused with a code of their own. */
     content_type: text.optional(),
     delay_seconds: delaySeconds.optional(),
+    /** An extension: the sender's own id, so that a send repeated after a lost answer stores nothing twice. */
+    millrace_message_id: messageId.optional(),
   },
   { error: "expected an object with a body" },
 );

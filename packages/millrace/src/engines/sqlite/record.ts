@@ -16,6 +16,7 @@ export const headerBytes = 35;
 const version = 1;
 const noSource = 255;
 const storedAtOffset = 8;
+export const idOffset = 14;
 const bodyLengthOffset = 30;
 
 const decoder = new TextDecoder();
@@ -32,7 +33,7 @@ export function writeRecord(target: Buffer, offset: number, message: NewMessage,
   target[offset + 1] = contentTypes.indexOf(message.contentType);
   target.writeUIntLE(message.sentAt, offset + 2, 6);
   target.writeUIntLE(storedAt, offset + storedAtOffset, 6);
-  if (target.write(message.id, offset + 14, 16, "hex") !== 16)
+  if (target.write(message.id, offset + idOffset, 16, "hex") !== 16)
     throw new RangeError(`${message.id} is not a message id`);
   target.writeUInt32LE(body.length, offset + bodyLengthOffset);
   target[offset + 34] = source === undefined ? noSource : sourceLength(source);
@@ -67,7 +68,7 @@ export function readHeader(record: Buffer): {
   readonly storedAt: EpochMs;
 } {
   return {
-    id: record.toString("hex", 14, 30) as MessageId,
+    id: record.toString("hex", idOffset, idOffset + 16) as MessageId,
     sentAt: epochMs(record.readUIntLE(2, 6)),
     storedAt: epochMs(record.readUIntLE(storedAtOffset, 6)),
   };

@@ -48,9 +48,8 @@ function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame): Set<Me
   }
   const known = new Set<MessageId>();
   const from = positionAt(ledger, epochMs(since - clockSlackMs));
-  for (const { position, header } of ledger.tables.log.messagesOf(queue.number, from)) {
-    const { id } = readHeader(header);
-    if (wanted.has(id) && queue.holds(position)) known.add(id);
+  for (const { position, header } of ledger.tables.log.messagesWith(wanted, queue.number, from)) {
+    if (queue.holds(position)) known.add(readHeader(header).id);
   }
   return known;
 }
