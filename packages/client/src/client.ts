@@ -31,8 +31,8 @@ export interface ClientOptions {
   /** What may wait to be sent to one queue, in bytes; sends beyond it are refused (`TOO_MANY_WAITING`). Default 64 MiB. */
   readonly maxWaitingBytes?: number | undefined;
   /**
-   * Gives each message an id before it is sent, so that a server that knows the field `millrace_message_id` stores a message
-   * sent again after a lost answer only once. Default false.
+   * Gives each message an id, by which the server knows a message that was sent again because the answer was lost, and stores it
+   * once. Default: once the server has said that it knows such ids, as Millrace does with every answer. `true`: always, `false`: never.
    */
   readonly messageIds?: boolean | undefined;
   /** For tests. */
@@ -65,14 +65,21 @@ export function createClient(options: ClientOptions): Client {
     requestTimeoutMs,
     time,
   });
-  const makeMessageId = options.messageIds === true ? messageIdMaker(time, randomBytes) : undefined;
+  const parts = {
+    connection,
+    retry,
+    time,
+    makeMessageId: options.messageIds === false ? undefined : messageIdMaker(time, randomBytes),
+    alwaysSendsIds: options.messageIds === true,
+    maxSendRequests,
+    maxWaitingBytes,
+  };
   const queues = new Map<string, RestQueue>();
   return {
     queue<Body>(nameOrId: string): Queue<Body> {
       let queue = queues.get(nameOrId);
       if (queue === undefined) {
-        const address = new QueueAddress(nameOrId, connection);
-        queue = new RestQueue({ connection, address, retry, time, makeMessageId, maxSendRequests, maxWaitingBytes });
+        queue = new RestQueue({ ...parts, address: new QueueAddress(nameOrId, connection) });
         queues.set(nameOrId, queue);
       }
       return queue;

@@ -45,9 +45,15 @@ export interface Request {
 
 export class Connection {
   readonly #options: ConnectionOptions;
+  #knowsMessageIds = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+  }
+
+  /** Whether the server said that it knows ids of senders. Cloudflare's does not, and may refuse a field it does not know. */
+  get knowsMessageIds(): boolean {
+    return this.#knowsMessageIds;
   }
 
   /** Answers `result` of the envelope. Throws `QueueError`. */
@@ -70,7 +76,9 @@ export class Connection {
     try {
       const response = await this.#send(request, controller.signal);
       signal?.removeEventListener("abort", stop);
-      return resultOf(response, await response.text());
+      const result = resultOf(response, await response.text());
+      this.#knowsMessageIds = response.headers.get("millrace-message-ids") === "known";
+      return result;
     } catch (error) {
       if (error instanceof QueueError) throw error;
       throw failureOf(request, ended, timeoutMs, error);

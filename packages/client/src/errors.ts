@@ -106,6 +106,12 @@ export function mayBeOneOfMany(error: unknown): boolean {
   return error instanceof QueueError && (error.status === 400 || error.status === 413 || error.status === 422);
 }
 
+/** Whether a request that failed so may nevertheless have been carried out: its answer is what failed. */
+export function mayHaveHappened(error: unknown): boolean {
+  if (!(error instanceof QueueError)) return true;
+  return error.status === undefined ? error.code !== "STOPPED" : error.status >= 500;
+}
+
 /** Whether waiting cannot help: the queue, the token or the request itself is wrong. */
 export function isFinal(error: unknown): boolean {
   if (!(error instanceof QueueError)) return true;

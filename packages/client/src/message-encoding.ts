@@ -12,15 +12,16 @@ import { utf8Length } from "./utf8-length.ts";
 
 /** A message ready to travel. */
 export interface EncodedMessage {
-  /** A push body of the REST API, as JSON text. */
+  /** A push body of the REST API, as JSON text, without the id. */
   readonly json: string;
+  /** An id of our making, by which a server can tell that it has the message already; absent: none is wanted. */
+  readonly id: string | undefined;
   /** Of the body as it will be stored: what counts for the limits. */
   readonly bytes: number;
 }
 
 export type MakeMessageId = () => string;
 
-/** `makeId`: adds an id of our making, so that the server can tell a resend; absent: none. */
 export function encodeSend(body: unknown, options: unknown, makeId: MakeMessageId | undefined): EncodedMessage {
   const { contentType, delaySeconds } = optionsOf(options);
   return encode(body, typeOf(contentType).toLowerCase(), delaySeconds, makeId); // send alone takes upper case
@@ -46,9 +47,14 @@ export function encodeBatch(messages: unknown, makeId: MakeMessageId | undefined
   return encoded;
 }
 
+/** The push body of a message. */
+export function pushBody({ json, id }: EncodedMessage, withId: boolean): string {
+  return withId && id !== undefined ? `${json.slice(0, -1)},"millrace_message_id":"${id}"}` : json;
+}
+
 /** The bulk push body that carries messages together. */
-export function bulkBody(messages: readonly EncodedMessage[], delaySeconds?: number): string {
-  const list = messages.map(({ json }) => json).join(",");
+export function bulkBody(messages: readonly EncodedMessage[], withIds: boolean, delaySeconds?: number): string {
+  const list = messages.map((message) => pushBody(message, withIds)).join(",");
   return `{"messages":[${list}]${delaySeconds === undefined ? "" : `,"delay_seconds":${delaySeconds}`}}`;
 }
 
@@ -68,12 +74,8 @@ function encode(body: unknown, type: string, delaySeconds: unknown, makeId: Make
   if (bytes > limits.message.bytes) {
     throw refused("MESSAGE_TOO_LARGE", `The message has more than ${limits.message.bytes} bytes`, 10204);
   }
-  const json =
-    `{"body":${text},"content_type":"${type}"` +
-    (delay === undefined ? "" : `,"delay_seconds":${delay}`) +
-    (makeId === undefined ? "" : `,"millrace_message_id":"${makeId()}"`) +
-    "}";
-  return { json, bytes };
+  const json = `{"body":${text},"content_type":"${type}"${delay === undefined ? "" : `,"delay_seconds":${delay}`}}`;
+  return { json, id: makeId?.(), bytes };
 }
 
 /** `text`: the body as JSON text, whatever its type; `bytes`: of the body itself. */

@@ -163,10 +163,58 @@ test("with messageIds, a message keeps its id when it is sent again", async () =
   assert.equal(Number.parseInt(single[0]?.slice(0, 12) ?? "", 16), 1_800_000_000_000);
 });
 
-test("without messageIds no id travels", async () => {
+const idsIn = (server: RestServer): (string | undefined)[] =>
+  server.to("/messages").map(({ body }) => (body as SentMessage).millrace_message_id);
+const resendsIn = (server: RestServer): unknown[] =>
+  server.to("/messages").map(({ headers }) => headers["millrace-resend"]);
+
+test("ids travel once the server has said that it knows them, and never with messageIds: false", async () => {
   await using server = await RestServer.start();
-  await createClient(server.options).queue(queueId).send("a");
+  const send = async (options: Partial<ClientOptions> = {}): Promise<(string | undefined)[]> => {
+    const queue = createClient({ ...server.options, ...options }).queue(queueId);
+    const before = server.to("/messages").length;
+    await queue.send("a");
+    await queue.send("b");
+    return idsIn(server).slice(before);
+  };
+  assert.deepEqual(await send(), [undefined, undefined]);
   assert.deepEqual(server.requests.items[0]?.body, { body: "a", content_type: "json" });
+  server.knowsMessageIds = true;
+  const [first, second] = await send();
+  assert.equal(first, undefined); // nothing was heard of the server yet
+  assert.match(second ?? "", /^[0-9a-f]{32}$/);
+  assert.deepEqual(await send({ messageIds: false }), [undefined, undefined]);
+});
+
+test("the look-up of a queue's name tells it before the first send", async () => {
+  await using server = await RestServer.start();
+  server.knowsMessageIds = true;
+  await createClient(server.options).queue("orders").send("a");
+  assert.match(idsIn(server)[0] ?? "", /^[0-9a-f]{32}$/);
+});
+
+test("an error page of something in between does not make the client forget it", async () => {
+  await using server = await RestServer.start();
+  server.knowsMessageIds = true;
+  const random = (count: number): Uint8Array => new Uint8Array(count).fill(server.requests.items.length);
+  const queue = createClient({ ...server.options, time: instant(), randomBytes: random }).queue("orders");
+  await queue.send("a");
+  answersFirst(server, { status: 502, headers: { "millrace-message-ids": "" }, body: "<html>" });
+  await queue.send("b");
+  const [, second, third] = idsIn(server);
+  assert.match(second ?? "", /^[0-9a-f]{32}$/);
+  assert.equal(third, second);
+  assert.deepEqual(resendsIn(server), [undefined, undefined, "51"]);
+});
+
+test("a repetition says how long ago the first try was whose outcome is unknown; after a refusal there is none", async () => {
+  await using server = await RestServer.start();
+  const time = instant();
+  const random = (count: number): Uint8Array => new Uint8Array(count);
+  const queue = createClient({ ...server.options, time, randomBytes: random, messageIds: true }).queue(queueId);
+  answersFirst(server, refusal(429, 10250, "Too fast"), "hang up", unavailable);
+  await queue.send("x");
+  assert.deepEqual(resendsIn(server), [undefined, undefined, "100", "300"]);
 });
 
 const wrongOptions: readonly (readonly [what: string, options: Partial<ClientOptions>, message: RegExp])[] = [

@@ -33,7 +33,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-const token = "e2e-token-0123456789-0123456789-0123456789";
+export const token = "e2e-token-0123456789-0123456789-0123456789";
 
 /** A folder of its own, gone at the end. */
 export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {

@@ -57,6 +57,8 @@ export class RestServer implements AsyncDisposable {
   readonly queues = new Map([["orders", queueId]]);
   /** Whether a pull that asks to wait is held until there is something. */
   canHold = true;
+  /** Whether answers say that ids of senders are known, as those of Millrace do. */
+  knowsMessageIds = false;
   script: Script = () => undefined;
   readonly #server: Server;
   readonly #held = new Set<() => void>();
@@ -122,7 +124,10 @@ export class RestServer implements AsyncDisposable {
       return;
     }
     const body = typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body);
-    response.writeHead(reply.status ?? 200, { "content-type": "application/json", ...reply.headers }).end(body);
+    const known = this.knowsMessageIds && { "millrace-message-ids": "known" };
+    response
+      .writeHead(reply.status ?? 200, { "content-type": "application/json", ...known, ...reply.headers })
+      .end(body);
   }
 
   async #answer(request: SeenRequest): Promise<Reply> {
