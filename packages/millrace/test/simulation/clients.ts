@@ -94,6 +94,7 @@ export class Clients {
         const messages = pulled.messages.map((message) => ({ ...message, lease: storedLease(message.lease) }));
         this.tally.pulled += messages.length;
         this.#ledger.handed(run.process, messages);
+        if (visibilityMs !== null) this.#ledger.askedFor(messages, visibilityMs);
         this.#workOn(dice, pulled.queue, pulled.messages, plan, server);
       },
     );

@@ -7,6 +7,9 @@ import type { Ledger } from "./ledger.ts";
 import { textOf } from "./tracked.ts";
 import type { TrackedLease, TrackedMessage, TrackedQueue } from "./tracked.ts";
 
+/** Source: queues-contract.md section 9. */
+const handlerMayTakeMs = 900_000;
+
 /** A message as its consumer got it. */
 export type HandedMessage = Pick<LeasedMessage, "id" | "lease" | "attempts" | "body" | "sentAt" | "contentType">;
 
@@ -71,16 +74,22 @@ export function checkWindow(ledger: Ledger, queue: TrackedQueue, request: LeaseR
   ledger.claim(!mustBeDue || count === expected, "readiness", few);
 }
 
-/** Nobody leases for a consumer that is long gone. */
+/** A lease of a server outlives the longest delivery: what a handler still has is nobody else's. */
+export function checkVisibility(ledger: Ledger, { holder, visibility }: LeaseRequest): void {
+  const outlives = holder === pullHolder || visibility > handlerMayTakeMs;
+  ledger.claim(outlives, "double-lease", () => `${holder} leases for ${visibility} ms, and a handler may take longer`);
+}
+
+/** Nobody leases for a consumer that is long gone, or from a queue that is long paused. */
 export function checkConsumer(ledger: Ledger, queueId: QueueId, { holder }: LeaseRequest, count: number): void {
   if (count === 0 || holder === redriveHolder) return;
+  const { settings, world } = ledger;
   const type = holder === pullHolder ? "http_pull" : "worker";
-  const consumers = ledger.settings.consumersSince(queueId, ledger.world.mono);
-  ledger.claim(
-    consumers.some((consumer) => consumer?.type === type),
-    "stop",
-    () => `${holder} leases from ${ledger.settings.nameOf(queueId)}, which has no ${type} consumer any more`,
-  );
+  const isWanted = settings.consumersSince(queueId, world.mono).some((consumer) => consumer?.type === type);
+  const name = settings.nameOf(queueId);
+  ledger.claim(isWanted, "stop", () => `${holder} leases from ${name}, which has no ${type} consumer any more`);
+  const isOpen = settings.queuesSince(queueId, world.mono).some(({ paused }) => !paused);
+  ledger.claim(isOpen, "stop", () => `${holder} leases from ${name}, which is paused`);
 }
 
 /** A consumer gets what was sent, under a lease it has, once. */

@@ -5,6 +5,7 @@ import type { QueueId, QueueRecord } from "../../src/core/index.ts";
 import type { ConsumerSketch } from "./history.ts";
 import { redriveHolder } from "./judge.ts";
 import type { Simulation } from "./simulation.ts";
+import type { TrackedMessage } from "./tracked.ts";
 import { Violation } from "./violation.ts";
 
 /** The longest lease of a server is 17 minutes, of a client here 2; no delay is longer than a minute. */
@@ -15,6 +16,8 @@ const lapseMs = 18 * 60_000;
 const newsTakesMs = 90_000;
 /** How late a message may be that is due, when nothing is wrong. Less than any poll. */
 const promptMs = 1_500;
+/** The same for what no consumer waits for. More than the time until queues are surveyed again. */
+const overdueMs = 15_000;
 
 const willing: ConsumerSketch = {
   type: "worker",
@@ -40,6 +43,7 @@ export async function drain(simulation: Simulation): Promise<void> {
   // What was refused or lost on the way before is over soon: the slowest call, and a server that stops.
   await settleDown(simulation);
   await restartForRedrives(simulation);
+  watchForOverdue(simulation);
   const deadline = world.mono + drainsWithinMs + world.backMs;
   const employed = new Set<QueueId>();
   let over = false;
@@ -65,6 +69,32 @@ export async function drain(simulation: Simulation): Promise<void> {
   await probe(simulation);
   over = true;
   await stopAll(simulation);
+}
+
+/** With nothing in the way, leases end and messages expire when it is time, whether or not a consumer asks. */
+function watchForOverdue({ world, ledger }: Pick<Simulation, "world" | "ledger">): void {
+  /** What was too old at the last look, and how much had happened to it by then. */
+  let overdue = new Map<TrackedMessage, number>();
+  const look = (): void => {
+    const before = overdue;
+    overdue = new Map();
+    for (const { id, messages } of ledger.queues.values()) {
+      const retentions = ledger.settings.queuesSince(id, world.mono).map(({ retention_s: s }) => s * 1_000);
+      for (const message of messages) {
+        const { lease, storedAt, trail } = message;
+        const endedMs = lease === undefined ? 0 : world.now() - lease.endsAt;
+        const stuck = (): string => `its lease ended ${endedMs} ms ago, and it was not taken back`;
+        ledger.claim(endedMs <= overdueMs, "promptness", stuck, message);
+        if (lease !== undefined || world.now() - storedAt <= Math.max(...retentions)) continue;
+        // A clock that was set back makes later messages look older, and a sweep goes by the order of arrival.
+        const same = before.get(message) === trail.length && !world.wentBack;
+        ledger.claim(!same, "retention", () => "it is older than its queue's retention, and does not expire", message);
+        overdue.set(message, trail.length);
+      }
+    }
+    world.post(overdueMs, look);
+  };
+  look();
 }
 
 async function settleDown({ world, servers }: Simulation): Promise<void> {

@@ -72,8 +72,14 @@ export class Facade implements StorageEngine {
     }
   };
 
-  settle: StorageEngine["settle"] = async (queue, request) =>
-    await this.#write((store) => store.settle(queue, request));
+  settle: StorageEngine["settle"] = async (queue, request) => {
+    try {
+      return await this.#write((store) => store.settle(queue, request));
+    } catch (error) {
+      this.#dependencies.store.ledger.settlementFailed(request);
+      throw error;
+    }
+  };
 
   extend: StorageEngine["extend"] = async (queue, leases, endsAt) =>
     await this.#write((store) => store.extend(queue, leases, endsAt));

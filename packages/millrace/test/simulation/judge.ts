@@ -11,6 +11,8 @@ type Reason = Said | { readonly kind: "retry"; readonly delayMs: 0; readonly at:
 
 /** The slowest store answers within a fraction of this, and a lease of a server lasts several times as long. */
 const tellingTakesMs = 240_000;
+/** A settlement that has failed so often may be given up: the lease ends by itself. */
+const triesToSettle = 12;
 
 export interface Bench {
   readonly world: World;
@@ -24,7 +26,10 @@ export const redriveHolder = "server:redrive";
 
 /** `undefined`: justified. */
 export function judge(bench: Bench, lease: TrackedLease, decision: Decision): Violation | undefined {
-  return unjustified(bench, lease, decision) ?? forgotten(lease, bench.world);
+  return (
+    unjustified(bench, lease, decision) ??
+    forgotten(lease, bench.world, bench.settings.consumersSince(lease.queue, lease.leasedAt))
+  );
 }
 
 function unjustified(
@@ -47,6 +52,8 @@ function unjustified(
         ? undefined
         : new Violation("verdict", `acked, though its consumer said ${text}`);
     case "release":
+      if (lease.holder === "pull" && !known.some((consumer) => consumer?.type === "worker"))
+        return new Violation("attempts", "a pull lease that ended costs an attempt, and was released");
       if (lease.said.some(({ kind }) => kind === "notDelivered" || kind === "cancelled")) return undefined;
       if (lease.handedAt === undefined || ended) return undefined;
       return new Violation("verdict", `released as if it had not been delivered, though its consumer said ${text}`);
@@ -92,8 +99,12 @@ function unjustified(
   }
 }
 
-/** What came of a delivery must reach the store soon, unless something failed meanwhile. */
-function forgotten(lease: TrackedLease, world: World): Violation | undefined {
+/** What came of a delivery must reach the store soon, unless something failed meanwhile; a settlement that fails is tried again. */
+function forgotten(
+  lease: TrackedLease,
+  world: World,
+  consumers: readonly (ConsumerRecord | undefined)[],
+): Violation | undefined {
   if (
     lease.holder === "pull" ||
     lease.holder === redriveHolder ||
@@ -101,7 +112,11 @@ function forgotten(lease: TrackedLease, world: World): Violation | undefined {
   )
     return undefined;
   const since = lease.said[0]?.at ?? lease.leasedAt;
-  if (world.mono - since <= tellingTakesMs || lease.process.troubledSince(since)) return undefined;
+  if (world.mono - since <= tellingTakesMs) return undefined;
+  // A dead letter queue may have to be made first, which fails as well.
+  const givenUp = lease.failedSettlements >= triesToSettle || consumers.some((each) => each?.dead_letter_queue);
+  const failed = lease.failedSettlements > 0 && !givenUp && !lease.process.interruptedSince(since);
+  if (lease.process.troubledSince(since) && !failed) return undefined;
   return new Violation("forgotten", `settled ${world.mono - since} ms after its consumer said ${wordsOf(lease)}`);
 }
 

@@ -17,7 +17,14 @@ import type {
   SettleReceipt,
   SettleRequest,
 } from "../../src/core/index.ts";
-import { checkAttempts, checkConsumer, checkDelay, checkHandOver, checkWindow } from "./delivery-rules.ts";
+import {
+  checkAttempts,
+  checkConsumer,
+  checkDelay,
+  checkHandOver,
+  checkVisibility,
+  checkWindow,
+} from "./delivery-rules.ts";
 import type { HandedMessage } from "./delivery-rules.ts";
 import { judge, mayBeOfAnother } from "./judge.ts";
 import type { Bench } from "./judge.ts";
@@ -86,6 +93,16 @@ export class Ledger {
       checkHandOver(this, lease, handed);
       if (lease.handedAt === undefined && lease.holder !== pullHolder && lease.stay === message.stay) message.got += 1;
       lease.handedAt = this.world.mono;
+    }
+  }
+
+  /** A client asked for leases of so long. */
+  askedFor(messages: readonly HandedMessage[], visibilityMs: number): void {
+    for (const { lease } of messages) {
+      const known = this.leases.get(lease);
+      const same = known === undefined || known.visibilityMs === visibilityMs;
+      const text = (): string => `leased for ${known?.visibilityMs} ms, and its client asked for ${visibilityMs}`;
+      this.claim(same, "double-lease", text, known?.message);
     }
   }
 
@@ -183,6 +200,7 @@ export class Ledger {
     const { messages } = batch;
     checkWindow(this, queue, request, messages.length);
     checkConsumer(this, queueId, request, messages.length);
+    checkVisibility(this, request);
     const siblings: TrackedLease[] = [];
     for (const { id, lease, attempts } of messages) {
       const message = this.messages.get(id);
@@ -221,10 +239,12 @@ export class Ledger {
         holder: request.holder,
         process,
         leasedAt: this.world.mono,
+        visibilityMs: request.visibility,
         endsAt: epochMs(now + request.visibility),
         hadEnded: false,
         handedAt: undefined,
         said: [],
+        failedSettlements: 0,
         finished: false,
       };
       if (request.holder === pullHolder) message.got += 1;
@@ -272,6 +292,12 @@ export class Ledger {
         `a settlement of ${this.settings.nameOf(queueId)} should have reached ${done} messages, ${late.length} late, ${stale.length} stale, ` +
         `but ${receipt.done}, ${receipt.late.length}, ${receipt.stale.length} are reported`,
     );
+  }
+
+  settlementFailed(request: SettleRequest): void {
+    const leases = request.each.flatMap(({ lease }) => this.leases.get(lease) ?? []);
+    const batches = request.whole.flatMap(({ batch }) => this.#batches.get(batch) ?? []);
+    for (const lease of new Set([...leases, ...batches])) lease.failedSettlements += 1;
   }
 
   extended(queueId: QueueId, leases: readonly LeaseId[], endsAt: EpochMs, stale: readonly LeaseId[]): void {

@@ -143,7 +143,7 @@ export class SimulatedServer {
     if (run === undefined || run.stopping !== undefined) return;
     const giveUp = new AbortController();
     run.process.post(giveUpMs, () => giveUp.abort());
-    run.process.trouble();
+    run.process.interrupt();
     run.stopping = this.#end(run, giveUp.signal, downMs);
   }
 

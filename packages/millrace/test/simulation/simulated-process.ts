@@ -16,6 +16,8 @@ export class SimulatedProcess {
   #armed: { steps: number; readonly run: () => void }[] = [];
   /** When something went wrong for this process the last time; what it forgot before then is excused. */
   #troubledAt = Number.NEGATIVE_INFINITY;
+  /** When it was stopped, or stood still, the last time. */
+  #interruptedAt = Number.NEGATIVE_INFINITY;
 
   constructor(world: World, name: string) {
     this.#world = world;
@@ -48,7 +50,7 @@ export class SimulatedProcess {
 
   /** kill -9. */
   kill(): void {
-    this.trouble();
+    this.interrupt();
     this.#alive = false;
     this.#waiting.length = 0;
     this.#armed = [];
@@ -57,7 +59,7 @@ export class SimulatedProcess {
   /** SIGSTOP and, after `ms`, SIGCONT. */
   freeze(ms: number): void {
     if (!this.#alive || this.#frozen) return;
-    this.trouble();
+    this.interrupt();
     this.#frozen = true;
     this.#world.frozenMs += ms;
     this.#world.post(ms, () => this.thaw());
@@ -65,7 +67,7 @@ export class SimulatedProcess {
 
   thaw(): void {
     if (!this.#frozen) return;
-    this.trouble();
+    this.interrupt();
     this.#frozen = false;
     for (const run of this.#waiting.splice(0)) this.#world.post(0, () => this.enter(run));
   }
@@ -73,6 +75,16 @@ export class SimulatedProcess {
   /** Something failed for this process. */
   trouble(): void {
     this.#troubledAt = this.#world.mono;
+  }
+
+  /** It is killed, told to stop, or stands still. */
+  interrupt(): void {
+    this.trouble();
+    this.#interruptedAt = this.#world.mono;
+  }
+
+  interruptedSince(mono: number): boolean {
+    return !this.#alive || this.#frozen || this.#interruptedAt >= mono;
   }
 
   troubledSince(mono: number): boolean {

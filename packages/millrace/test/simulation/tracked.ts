@@ -23,12 +23,16 @@ export interface TrackedLease {
   readonly holder: Holder;
   readonly process: SimulatedProcess;
   readonly leasedAt: number;
+  /** How long it was to last when it was taken. */
+  readonly visibilityMs: number;
   endsAt: EpochMs;
   /** It was extended after it had ended: somebody may be about to take it back. */
   hadEnded: boolean;
   /** When a consumer got it. */
   handedAt: number | undefined;
   readonly said: Said[];
+  /** How often the store was asked to settle it, and did not say that it did. */
+  failedSettlements: number;
   /** Nobody works on it any more. */
   finished: boolean;
 }
