@@ -1,6 +1,6 @@
 // The way in: every accepted message passes here, whichever door it came through.
 
-import { isMillraceError, makeMessageId, MillraceError } from "../core/index.ts";
+import { isMillraceError, MessageIds, MillraceError } from "../core/index.ts";
 import type {
   CatalogView,
   Clock,
@@ -40,20 +40,17 @@ export interface IntakeOptions {
  */
 const slackMs = 60_000;
 
-/** Bytes of random drawn at once; a message takes ten. */
-const randomPool = 1_280;
-
 export class Intake {
   readonly #dependencies: IntakeDependencies;
   readonly #admission: Admission;
   readonly #acceptedIds: AcceptedIds;
-  #pool: Uint8Array = new Uint8Array();
-  #used = 0;
+  readonly #ids: MessageIds;
 
   constructor(dependencies: IntakeDependencies) {
     this.#dependencies = dependencies;
     this.#admission = new Admission(dependencies.engine, dependencies.clock);
     this.#acceptedIds = new AcceptedIds(dependencies.clock);
+    this.#ids = new MessageIds(dependencies.random);
   }
 
   /**
@@ -73,7 +70,7 @@ export class Intake {
         sentAt: options.firstSentAt,
       },
       now,
-      () => makeMessageId(now, this.#tenRandomBytes()),
+      () => this.#ids.next(now),
     );
     const hasOwnIds = items.some(({ messageId }) => messageId !== undefined);
     if (hasOwnIds) return await this.#storeOnce(record, messages, now, options.firstSentAt);
@@ -143,13 +140,5 @@ export class Intake {
     this.#admission.forget(id);
     this.#acceptedIds.forget(id);
     throw new MillraceError("QUEUE_NOT_FOUND", `Queue ${id} does not exist`);
-  }
-
-  #tenRandomBytes(): Uint8Array {
-    if (this.#used + 10 > this.#pool.length) {
-      this.#pool = this.#dependencies.random.bytes(randomPool);
-      this.#used = 0;
-    }
-    return this.#pool.subarray(this.#used, (this.#used += 10));
   }
 }

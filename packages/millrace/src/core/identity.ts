@@ -1,5 +1,6 @@
 // Names and ids, branded so that one cannot stand in for another.
 
+import type { Random } from "./ports.ts";
 import type { EpochMs } from "./time.ts";
 import { epochMs } from "./time.ts";
 
@@ -47,13 +48,50 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
+const randomBytes = 10;
+const timeDigits = (sentAt: EpochMs): string => sentAt.toString(16).padStart(12, "0");
+
 /**
  * Makes the id of a message sent at `sentAt`. `random` is ten random bytes.
  * A resend after an unknown outcome uses the same id, so an engine can tell that it has it already.
  */
 export function makeMessageId(sentAt: EpochMs, random: Uint8Array): MessageId {
-  if (random.length !== 10) throw new RangeError("a message id takes ten random bytes");
-  return (sentAt.toString(16).padStart(12, "0") + toHex(random)) as MessageId;
+  if (random.length !== randomBytes) throw new RangeError("a message id takes ten random bytes");
+  return (timeDigits(sentAt) + toHex(random)) as MessageId;
+}
+
+/** Ids drawn at once. */
+const drawn = 512;
+
+/**
+ * Makes one id after another. Draws randomness for many and writes it out once: an id of its own bytes each time costs twice
+ * as much (0.5 µs against 0.25 until an engine has it as bytes), and a message of a batch takes little more than 1.
+ */
+export class MessageIds {
+  readonly #random: Random;
+  #digits = "";
+  #used = 0;
+  #sentAt: EpochMs | undefined;
+  #time = "";
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  next(sentAt: EpochMs): MessageId {
+    if (this.#used === this.#digits.length) {
+      this.#digits = toHex(this.#random.bytes(drawn * randomBytes));
+      this.#used = 0;
+    }
+    if (sentAt !== this.#sentAt) {
+      this.#sentAt = sentAt;
+      this.#time = timeDigits(sentAt);
+    }
+    const end = this.#used + 2 * randomBytes;
+    const id = this.#time + this.#digits.slice(this.#used, end);
+    this.#used = end;
+    return id as MessageId;
+  }
 }
 
 /** When the message with this id was sent. */
