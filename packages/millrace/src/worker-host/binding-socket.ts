@@ -121,8 +121,7 @@ export class BindingSocket implements AsyncDisposable {
       }
       case "/batch": {
         const body = await collect(request, mostBodyBytes, batchTooLarge);
-        // Base64 and JSON punctuation: one byte is one character.
-        const batch = readBatch(body.toString("latin1"), delay);
+        const batch = readBatch(body, delay);
         const { batchDelaySeconds } = batch;
         const { backlog } = await intake.send(queueOf(catalog(), binding).id, batch.items, { batchDelaySeconds });
         return `{"metadata":{"metrics":${metrics(backlog)}}}`;
