@@ -4,8 +4,6 @@
 // Source of requests and answers: runtime-protocol.md section 2.
 
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { isMillraceError, MillraceError } from "../core/index.ts";
 import type {
   Backlog,
@@ -20,6 +18,9 @@ import type {
 import { cloudflareError, limits } from "../contract/index.ts";
 import type { Intake } from "../broker/index.ts";
 import { readBatch, readMessage } from "./binding-request.ts";
+import type { HttpHead, HttpMessage } from "./http-message-reader.ts";
+import { noHeaders, RuntimeHttpServer } from "./runtime-http-server.ts";
+import type { HttpAnswer } from "./runtime-http-server.ts";
 import { bindingHeader } from "./workerd-config.ts";
 
 export interface QueueBinding {
@@ -39,31 +40,27 @@ export interface BindingSocketDependencies {
 export type TraceSink = (text: string) => void;
 
 /** Base64 of a legal batch and its frame take less than half; what is larger is refused by its announced size alone. */
-const mostBodyBytes = 1_048_576;
+const mostBatchBytes = 1_048_576;
 const mostTraceBytes = 4_194_304;
-const jsonType = ["content-type", "application/json"];
+const batchStart = "POST /batch ";
 
 export class BindingSocket implements AsyncDisposable {
   readonly path: string;
   readonly #dependencies: BindingSocketDependencies;
   readonly #bindings = new Map<string, QueueBinding>();
   readonly #traceSinks = new Map<string, TraceSink>();
-  readonly #server: Server;
+  #server: RuntimeHttpServer | undefined;
 
   private constructor(path: string, dependencies: BindingSocketDependencies) {
     this.path = path;
     this.#dependencies = dependencies;
-    // Connections belong to our own runtimes and live as long as they do: no timeout of any kind.
-    this.#server = createServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0, noDelay: true });
-    this.#server.timeout = 0;
-    this.#server.on("request", (request, response) => void this.#serve(request, response));
   }
 
   static async open(path: string, dependencies: BindingSocketDependencies): Promise<BindingSocket> {
     const socket = new BindingSocket(path, dependencies);
-    await new Promise<void>((resolve, reject) => {
-      socket.#server.once("error", reject);
-      socket.#server.listen(path, resolve);
+    socket.#server = await RuntimeHttpServer.open(path, {
+      mostBodyBytes: (head) => socket.#mostBodyBytes(head),
+      answer: async (request) => await socket.#serve(request),
     });
     return socket;
   }
@@ -88,79 +85,71 @@ export class BindingSocket implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeAllConnections();
-    await closed;
+    await this.#server?.[Symbol.asyncDispose]();
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.sendDate = false;
+  #mostBodyBytes({ start, headers }: HttpHead): number {
+    const token = headers.get(bindingHeader) ?? "";
+    if (!this.#bindings.has(token)) return this.#traceSinks.has(token) ? mostTraceBytes : 0;
+    return start.startsWith(batchStart) ? mostBatchBytes : limits.message.bytes;
+  }
+
+  async #serve(request: HttpMessage): Promise<HttpAnswer> {
     try {
-      const body = await this.#answer(request);
-      response.writeHead(200, ["content-length", String(Buffer.byteLength(body)), ...jsonType]);
-      response.end(body);
+      return { status: 200, reason: "OK", headers: noHeaders, body: await this.#answer(request) };
     } catch (error) {
-      if (request.destroyed && !request.complete) return; // the Worker's process is gone
-      this.#fail(response, error);
+      return this.#failure(error);
     }
   }
 
-  async #answer(request: IncomingMessage): Promise<string> {
-    const headers = request.headers;
-    const token = headers[bindingHeader];
-    const binding = typeof token === "string" ? this.#bindings.get(token) : undefined;
-    if (binding === undefined) return await this.#takeTraces(request, token);
+  async #answer({ head: { start, headers }, body, length }: HttpMessage): Promise<string> {
+    const token = headers.get(bindingHeader) ?? "";
+    const binding = this.#bindings.get(token);
+    if (binding === undefined) return this.#takeTraces(token, body);
     const { intake, catalog, backlogOf } = this.#dependencies;
-    const delay = headers["x-msg-delay-secs"] as string | undefined;
-    switch (request.url) {
+    const [, path] = start.split(" ", 2);
+    switch (path) {
       case "/message": {
-        const body = await collect(request, limits.message.bytes, messageTooLarge);
-        const item = readMessage(body, headers["x-msg-fmt"] as string | undefined, delay);
+        if (body === undefined) throw messageTooLarge(length);
+        const item = readMessage(body, headers.get("x-msg-fmt"), headers.get("x-msg-delay-secs"));
         const { backlog } = await intake.send(queueOf(catalog(), binding).id, [item]);
         return `{"metadata":{"metrics":${metrics(backlog)}}}`;
       }
       case "/batch": {
-        const body = await collect(request, mostBodyBytes, batchTooLarge);
-        const batch = readBatch(body, delay);
-        const { batchDelaySeconds } = batch;
-        const { backlog } = await intake.send(queueOf(catalog(), binding).id, batch.items, { batchDelaySeconds });
+        if (body === undefined) throw batchTooLarge(headers.get("cf-queue-batch-bytes"));
+        const { items, batchDelaySeconds } = readBatch(body, headers.get("x-msg-delay-secs"));
+        const { backlog } = await intake.send(queueOf(catalog(), binding).id, items, { batchDelaySeconds });
         return `{"metadata":{"metrics":${metrics(backlog)}}}`;
       }
       case "/metrics":
         return metrics(await backlogOf(queueOf(catalog(), binding).id));
       default:
-        throw new MillraceError(
-          "ROUTE_NOT_FOUND",
-          `The queue binding has no ${request.method} ${request.url?.slice(0, 100)}`,
-        );
+        throw new MillraceError("ROUTE_NOT_FOUND", `The queue binding has no ${start.slice(0, 100)}`);
     }
   }
 
-  async #takeTraces(request: IncomingMessage, token: string | string[] | undefined): Promise<string> {
-    const sink = typeof token === "string" ? this.#traceSinks.get(token) : undefined;
+  #takeTraces(token: string, body: Buffer | undefined): string {
+    const sink = this.#traceSinks.get(token);
     if (sink === undefined)
       throw new MillraceError("FORBIDDEN", "The request comes from no queue binding of this server");
-    const bytes = await collect(request, mostTraceBytes, batchTooLarge);
-    sink(new TextDecoder().decode(bytes));
+    if (body === undefined) throw batchTooLarge(undefined);
+    sink(new TextDecoder().decode(body));
     return "{}";
   }
 
-  #fail(response: ServerResponse, thrown: unknown): void {
+  #failure(thrown: unknown): HttpAnswer {
     if (!isMillraceError(thrown)) this.#dependencies.logger.error("binding.failed", { error: thrown });
     const error = isMillraceError(thrown)
       ? thrown
       : new MillraceError("INTERNAL", "The message could not be stored", { cause: thrown });
     const { code, status } = cloudflareError(error.code, "data");
     const cause = headerText(error.detail);
-    const reason = documentedReasons[error.code] ?? cause;
-    const body = JSON.stringify({ error: error.message });
-    response.writeHead(status, reason, {
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(body),
-      "CF-Queues-Error-Code": code,
-      "CF-Queues-Error-Cause": cause,
-    });
-    response.end(body);
+    return {
+      status,
+      reason: documentedReasons[error.code] ?? cause,
+      headers: { "CF-Queues-Error-Code": code, "CF-Queues-Error-Cause": cause },
+      body: JSON.stringify({ error: error.message }),
+    };
   }
 }
 
@@ -187,35 +176,10 @@ const messageTooLarge = (bytes: number): MillraceError =>
     `Message length of ${bytes} bytes exceeds the limit of ${limits.message.bytes}`,
   );
 
-const batchTooLarge = (_bytes: number, request: IncomingMessage): MillraceError => {
-  const bodies = Number(request.headers["cf-queue-batch-bytes"]);
-  const size = Number.isFinite(bodies) ? `of ${bodies} bytes ` : "";
+/** `announced`: what the runtime says the bodies take; a hint for people. */
+function batchTooLarge(announced: string | undefined): MillraceError {
+  const size = announced !== undefined && /^\d{1,15}$/.test(announced) ? `of ${announced} bytes ` : "";
   return new MillraceError("BATCH_TOO_LARGE", `Batch size ${size}exceeds the limit of ${limits.batchSend.bytes}`);
-};
-
-/** The whole body in bytes of its own. What is too large is read to its end and forgotten, so that the answer is seen. */
-async function collect(
-  request: IncomingMessage,
-  most: number,
-  tooLarge: (bytes: number, request: IncomingMessage) => MillraceError,
-): Promise<Buffer> {
-  const announced = Number(request.headers["content-length"] ?? 0);
-  const buffer = announced > 0 && announced <= most ? Buffer.allocUnsafeSlow(announced) : undefined;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  return await new Promise((done, failed) => {
-    request.on("data", (chunk: Buffer) => {
-      if (buffer !== undefined) chunk.copy(buffer, length);
-      else if (length + chunk.byteLength <= most) chunks.push(chunk);
-      length += chunk.byteLength;
-    });
-    request.on("end", () => {
-      if (length > most) failed(tooLarge(length, request));
-      else done(buffer ?? Buffer.concat(chunks, length));
-    });
-    request.on("error", failed);
-    request.on("aborted", () => failed(new MillraceError("REQUEST_MALFORMED", "The request was cut off")));
-  });
 }
 
 /** Header values and reason phrases: printable ASCII on one line. */
