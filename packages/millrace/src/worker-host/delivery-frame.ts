@@ -6,33 +6,29 @@ import type { Delivery } from "../broker/index.ts";
 /** The runtime counts deliveries in 16 bits. Source: runtime-protocol.md section 3. */
 const mostAttempts = 65_535;
 
-const encoder = new TextEncoder();
-
-export function encodeDelivery({ queue, messages, backlog }: Delivery): Uint8Array {
-  const header = encoder.encode(
-    JSON.stringify({
-      queue,
-      metrics: {
-        backlogCount: backlog.count,
-        backlogBytes: backlog.bytes,
-        // 0 means none.
-        oldestMessageTimestamp: backlog.oldestSentAt ?? 0,
-      },
-      messages: messages.map(({ id, sentAt, attempts, contentType, body }) => ({
-        id,
-        timestamp: sentAt,
-        attempts: Math.min(attempts, mostAttempts),
-        type: contentType,
-        bytes: body.byteLength,
-      })),
-    }),
-  );
-  let length = 4 + header.byteLength;
-  for (const { body } of messages) length += body.byteLength;
-  const frame = new Uint8Array(length);
-  new DataView(frame.buffer).setUint32(0, header.byteLength);
-  frame.set(header, 4);
-  let offset = 4 + header.byteLength;
+/**
+ * The frame, after what `headOf` says of its length, in one buffer.
+ * The header is put together by hand, which ids and content types allow: both are words without anything to escape.
+ */
+export function encodeDelivery({ queue, messages, backlog }: Delivery, headOf: (bytes: number) => string): Buffer {
+  const { count, bytes, oldestSentAt } = backlog;
+  // 0 means none.
+  const metrics = `{"backlogCount":${count},"backlogBytes":${bytes},"oldestMessageTimestamp":${oldestSentAt ?? 0}}`;
+  let listed = "";
+  let length = 4;
+  for (const { id, sentAt, attempts, contentType, body } of messages) {
+    const comma = listed === "" ? "" : ",";
+    listed += `${comma}{"id":"${id}","timestamp":${sentAt},"attempts":${Math.min(attempts, mostAttempts)},"type":"${contentType}","bytes":${body.byteLength}}`;
+    length += body.byteLength;
+  }
+  // ASCII: a byte for each character.
+  const header = `{"queue":${JSON.stringify(queue)},"metrics":${metrics},"messages":[${listed}]}`;
+  length += header.length;
+  const head = headOf(length);
+  const frame = Buffer.allocUnsafeSlow(head.length + length);
+  let offset = frame.write(head, "latin1");
+  offset = frame.writeUInt32BE(header.length, offset);
+  offset += frame.write(header, offset, "latin1");
   for (const { body } of messages) {
     frame.set(body, offset);
     offset += body.byteLength;
