@@ -212,7 +212,18 @@ export class Clients {
     const passage = this.#world.calm ? "arrives" : dice.pick<Passage>(["arrives", "arrives", "arrives", "replyLost"]);
     if (extendMs !== null) {
       const leases = messages.map(({ lease }) => lease);
-      this.#request(server, passage, async (run) => run.broker.pulls.extend(queue.id, leases, milliseconds(extendMs)));
+      this.#request(
+        server,
+        passage,
+        async (run) => {
+          const askedAt = this.#world.mono;
+          return { askedAt, ...(await run.broker.pulls.extend(queue.id, leases, milliseconds(extendMs))) };
+        },
+        ({ askedAt, stale }) => {
+          for (const lease of leases)
+            if (!stale.includes(lease)) this.#ledger.extensionAnswered(storedLease(lease), askedAt, extendMs);
+        },
+      );
     }
     const acknowledge = (): void => {
       for (const lease of acks) this.#ledger.says(storedLease(lease), { kind: "ack" });

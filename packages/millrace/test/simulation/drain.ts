@@ -43,6 +43,7 @@ export async function drain(simulation: Simulation): Promise<void> {
   // What was refused or lost on the way before is over soon: the slowest call, and a server that stops.
   await settleDown(simulation);
   await restartForRedrives(simulation);
+  simulation.store.assertPurged();
   watchForOverdue(simulation);
   const deadline = world.mono + drainsWithinMs + world.backMs;
   const employed = new Set<QueueId>();

@@ -94,7 +94,8 @@ export class Facade implements StorageEngine {
 
   peek: StorageEngine["peek"] = async (queue, options) => await this.#read(({ engine }) => engine.peek(queue, options));
 
-  purge: StorageEngine["purge"] = async (queue, token) => await this.#write((store) => store.purge(queue, token));
+  purge: StorageEngine["purge"] = async (queue, token) =>
+    await this.#write((store) => store.purge(this.#dependencies.process, queue, token));
 
   purgeByRef: StorageEngine["purgeByRef"] = async (queue, refs) =>
     await this.#write((store) => store.purgeByRef(queue, refs));

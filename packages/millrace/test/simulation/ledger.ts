@@ -106,6 +106,14 @@ export class Ledger {
     }
   }
 
+  /** A client was told that it has its lease for so long from when it asked. */
+  extensionAnswered(lease: LeaseId, askedAt: number, visibilityMs: number): void {
+    const known = this.leases.get(lease);
+    if (known === undefined || known.message.lease !== known) return;
+    const shortMs = this.world.wallSince(askedAt).least + visibilityMs - known.endsAt;
+    this.claim(shortMs <= 0, "double-lease", () => `its extension is ${shortMs} ms too short`, known.message);
+  }
+
   /** A consumer says what becomes of the message it has under a lease. */
   says(lease: LeaseId, said: WithoutTime): void {
     const known = this.leases.get(lease);

@@ -2,7 +2,7 @@
 
 import { Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
 import type { Delivery } from "../../src/broker/index.ts";
-import { isMillraceError, toHex } from "../../src/core/index.ts";
+import { isMillraceError, pullHolder, toHex } from "../../src/core/index.ts";
 import type { Holder, Logger } from "../../src/core/index.ts";
 import { Dice } from "./dice.ts";
 import { Facade } from "./facade.ts";
@@ -93,7 +93,7 @@ export class SimulatedServer {
       dice: new Dice(history.seed, `store of ${name}`),
       shared,
       inOrder: history.profile.inOrder,
-      isGone: (other) => !this.holds(other) && !shared,
+      isGone: (other) => other !== pullHolder && !this.holds(other) && !shared,
     });
     const workers = new Workers({
       world,

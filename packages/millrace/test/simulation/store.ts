@@ -31,6 +31,11 @@ export class Store {
   readonly ledger: Ledger;
   readonly #slicedPurge: boolean;
   readonly #extents = new Map<string, MessageRef[]>();
+  /** Of which queue each purge is, which server began it, and when. */
+  readonly #begun = new Map<
+    string,
+    { readonly queue: QueueId; readonly process: SimulatedProcess; readonly since: number }
+  >();
   #purges = 0;
 
   constructor(engine: StorageEngine, ledger: Ledger, options: { readonly slicedPurge: boolean }) {
@@ -91,7 +96,11 @@ export class Store {
     return count;
   }
 
-  async purge(queue: QueueId, token: string | undefined): Promise<{ purged: number; more: boolean; token: string }> {
+  async purge(
+    process: SimulatedProcess,
+    queue: QueueId,
+    token: string | undefined,
+  ): Promise<{ purged: number; more: boolean; token: string }> {
     if (token === undefined) {
       this.#purges += 1;
       const newToken = `purge-${this.#purges}`;
@@ -99,9 +108,19 @@ export class Store {
       const refs = (await contents(this.engine, queue)).map(({ ref }) => ref);
       this.ledger.purgeBegan(queue, newToken);
       this.#extents.set(newToken, refs);
+      this.#begun.set(newToken, { queue, process, since: this.ledger.world.mono });
       return await this.#purgeSlice(queue, newToken);
     }
     return await this.#purgeSlice(queue, token);
+  }
+
+  /** A server that nothing happened to purges to the end. */
+  assertPurged(): void {
+    for (const [token, { queue, process, since }] of this.#begun) {
+      const left = this.ledger.queues.has(queue) ? (this.#extents.get(token)?.length ?? 0) : 0;
+      const done = !this.#slicedPurge || left === 0 || process.troubledSince(since);
+      this.ledger.claim(done, "purge", () => `a purge of ${process.name} stopped, with ${left} messages to go`);
+    }
   }
 
   async purgeByRef(

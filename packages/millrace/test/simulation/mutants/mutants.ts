@@ -243,6 +243,24 @@ export const mutants: readonly Mutant[] = [
     replace: "milliseconds(consumer.visibility_timeout_ms)",
   },
   {
+    name: "an extension lasts half as long as it was asked for",
+    file: "broker/pull.ts",
+    find: "(clock.now() + visibility) as EpochMs",
+    replace: "(clock.now() + visibility / 2) as EpochMs",
+  },
+  {
+    name: "a starting server takes back what pull clients hold",
+    file: "broker/broker.ts",
+    find: 'if (!holder.startsWith("server:")) continue;',
+    replace: "",
+  },
+  {
+    name: "a purge stops half way",
+    file: "broker/purges.ts",
+    find: "for (let more = true; more && !this.#stopped;) {",
+    replace: "for (let more = true; more && purge.status.purged < 3;) {",
+  },
+  {
     name: "lost hints are not made up for",
     file: "broker/broker.ts",
     find: "broker.#surveyPoll.start();",
