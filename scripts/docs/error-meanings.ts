@@ -39,6 +39,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   CONSUMER_TYPE_MISMATCH: "The queue has no pull consumer, so nothing can be pulled.",
   WORKER_NAME_INVALID: "The text cannot be the name of a Worker.",
   WORKER_NOT_FOUND: "There is no Worker of this name.",
+  PORT_UNAVAILABLE: "The port that a Worker shall listen on is taken, is another Worker's, or may not be opened.",
+  HOST_NOT_LOOPBACK: "A Worker shall listen where other machines could reach it without TLS.",
   WORKER_HAS_NO_QUEUE_HANDLER: "The Worker is to consume a queue, but exports no queue handler.",
   WORKER_INVALID: "The upload is not a Worker that loads; the message holds the runtime's own words.",
   VERSION_NOT_FOUND: "The Worker has no such version or deployment.",

@@ -65,6 +65,8 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
       clock,
       logger,
       runFolder: join(settings.data, "run"),
+      openToOthers: settings.insecure,
+      serverPorts: [settings.port, settings.workerPort],
     }),
   );
   started.use(new Conservation({ engine, controlPlane, clock, timers, logger }));

@@ -1,6 +1,6 @@
 // What the API needs from whoever runs Workers: try a version before it is stored, say how a Worker is, show what it logs.
 
-import type { VersionRecord, WorkerName } from "../core/index.ts";
+import type { ListenAddress, VersionRecord, WorkerName } from "../core/index.ts";
 
 /** One invocation of a Worker, as `wrangler tail` shows it. Source: rest-api.md section 7.7. */
 export interface WorkerTrace {
@@ -25,6 +25,15 @@ export interface WorkerStatus {
   readonly inFlight: number;
 }
 
+/** A Worker's own port. */
+export interface PortStatus {
+  readonly address: ListenAddress;
+  readonly url: string;
+  readonly isOpen: boolean;
+  /** Why it is not open. */
+  readonly problem: string | undefined;
+}
+
 export interface DeployTarget {
   /**
    * Starts the version aside to find out whether it loads and which handlers it exports; nothing is switched over.
@@ -34,6 +43,18 @@ export interface DeployTarget {
     version: VersionRecord,
     modules: ReadonlyMap<string, Uint8Array>,
   ): Promise<{ readonly handlers: readonly string[]; readonly startupMs: number }>;
+
+  /**
+   * Opens a port for a Worker, which gets it when the catalog says so before the reservation is disposed of. Port 0: any free one.
+   * Throws `HOST_NOT_LOOPBACK`, `PORT_UNAVAILABLE`.
+   */
+  reservePort(
+    worker: WorkerName,
+    wanted: ListenAddress,
+  ): Promise<AsyncDisposable & { readonly address: ListenAddress }>;
+
+  /** A Worker's own port; `undefined`: it has none. */
+  portOf(worker: WorkerName): PortStatus | undefined;
 
   /** `undefined` when the Worker is not hosted here. */
   describe(worker: WorkerName): WorkerStatus | undefined;

@@ -4,7 +4,14 @@
 import { z } from "zod";
 import { explain, MillraceError } from "../core/index.ts";
 import type { QueueRecord, WorkerName, WorkerRecord } from "../core/index.ts";
-import { gatherQueueFacts, redrive, redriveTarget, updateQueue } from "../broker/index.ts";
+import {
+  gatherQueueFacts,
+  listenWorker,
+  redrive,
+  redriveTarget,
+  requireFreePort,
+  updateQueue,
+} from "../broker/index.ts";
 import type { WorkerCondition } from "../broker/index.ts";
 import { parseIntakeLimits, parseQueueName } from "../contract/index.ts";
 import {
@@ -12,6 +19,7 @@ import {
   hostedWorkerView,
   intakeLimitsBody,
   intakeLimitsView,
+  listenBody,
   redriveBody,
   redriveCount,
   redriveResult,
@@ -124,6 +132,42 @@ export function extensionRoutes({ controlPlane, engine, broker, host, clock }: A
       result: hostedWorkerView,
       handle: ({ params }) => ({ result: showHosted(host, existingWorkerOf(controlPlane.view, params)) }),
     }),
+    defineRoute({
+      id: "putWorkerPort",
+      method: "PUT",
+      path: "/millrace/workers/{script_name}/listen",
+      tag,
+      summary: "Give a Worker a port of its own, which its process listens on itself",
+      needs: "workers:write",
+      body: listenBody,
+      result: hostedWorkerView,
+      handle: async ({ params, body, principal }) => {
+        const worker = existingWorkerOf(controlPlane.view, params);
+        const { name } = worker;
+        requireFreePort(controlPlane.view, name, body.port);
+        await using reservation = await host.reservePort(name, { host: body.host ?? "127.0.0.1", port: body.port });
+        const listen = reservation.address;
+        await controlPlane.change(principal.name, (view, context) => listenWorker(view, context, { name, listen }));
+        return { result: showHosted(host, worker) };
+      },
+    }),
+    defineRoute({
+      id: "deleteWorkerPort",
+      method: "DELETE",
+      path: "/millrace/workers/{script_name}/listen",
+      tag,
+      summary: "Take a Worker's own port away",
+      needs: "workers:write",
+      result: hostedWorkerView,
+      handle: async ({ params, principal }) => {
+        const worker = existingWorkerOf(controlPlane.view, params);
+        const { name } = worker;
+        await controlPlane.change(principal.name, (view, context) =>
+          listenWorker(view, context, { name, listen: undefined }),
+        );
+        return { result: showHosted(host, worker) };
+      },
+    }),
   ];
 }
 
@@ -140,7 +184,10 @@ function showLimits({ backlog_limit_bytes, messages_per_second }: QueueRecord): 
 
 function showHosted(host: DeployTarget, { name }: WorkerRecord): z.input<typeof hostedWorkerView> {
   const status = host.describe(name);
-  if (status === undefined) return { name, state: "not-deployed", restarts: 0, in_flight: 0 };
+  const own = host.portOf(name);
+  const listen =
+    own === undefined ? undefined : { ...own.address, url: own.url, open: own.isOpen, problem: own.problem };
+  if (status === undefined) return { name, state: "not-deployed", restarts: 0, in_flight: 0, listen };
   return {
     name,
     state: status.state,
@@ -151,5 +198,6 @@ function showHosted(host: DeployTarget, { name }: WorkerRecord): z.input<typeof 
     restarts: status.restarts,
     in_flight: status.inFlight,
     last_error: status.lastError,
+    listen,
   };
 }

@@ -6,6 +6,7 @@ import type {
   CatalogView,
   DeploymentRecord,
   Json,
+  ListenAddress,
   VersionId,
   VersionRecord,
   WorkerName,
@@ -136,6 +137,43 @@ export function changeWorker(
   return {
     operations: [putRecord("worker", worker.name, { ...record, modified_at_ms: context.now })],
     audit: [{ action: "UpdateWorker", resource: worker.name, details: {} }],
+    result: record,
+  };
+}
+
+/** Throws `PORT_UNAVAILABLE` when another Worker has the port. */
+export function requireFreePort(view: CatalogView, name: WorkerName, port: number): void {
+  const owner = view.all("worker").find((worker) => worker.name !== name && worker.listen?.port === port);
+  if (owner === undefined) return;
+  throw new MillraceError("PORT_UNAVAILABLE", `Port ${port} is the one of Worker ${owner.name}`);
+}
+
+/**
+ * Gives a Worker a port of its own, or with `undefined` takes it away. Throws `WORKER_NOT_FOUND`, and `PORT_UNAVAILABLE` when another
+ * Worker has the port. What changes nothing is not recorded.
+ */
+export function listenWorker(
+  view: CatalogView,
+  context: DecisionContext,
+  command: { readonly name: WorkerName; readonly listen: ListenAddress | undefined },
+): CatalogDecision<WorkerRecord> {
+  const worker = existingWorker(view, command.name);
+  const { listen: before, ...rest } = worker;
+  const { listen } = command;
+  if (listen !== undefined) requireFreePort(view, worker.name, listen.port);
+  if (before?.host === listen?.host && before?.port === listen?.port) {
+    return { operations: [], audit: [], result: worker };
+  }
+  const record: WorkerRecord = { ...rest, modified_at_ms: context.now, ...(listen !== undefined && { listen }) };
+  return {
+    operations: [putRecord("worker", worker.name, record)],
+    audit: [
+      {
+        action: listen === undefined ? "RemoveWorkerPort" : "SetWorkerPort",
+        resource: worker.name,
+        details: { ...(listen ?? before) },
+      },
+    ],
     result: record,
   };
 }

@@ -70,8 +70,3 @@ export const bearerToken: Rule<string> = (text) =>
 
 export const accountId: Rule<string> = (text) =>
   /^[0-9a-f]{32}$/.test(text) ? value(text) : { kind: "broken", expected: "32 lower-case hex digits" };
-
-/** Whether only this machine can reach what is bound there. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
-}

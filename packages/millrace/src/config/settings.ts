@@ -1,8 +1,8 @@
 // Parses the server's settings once, from flags and environment, into one frozen value. All problems are reported at once.
 
 import { resolve } from "node:path";
+import { isLoopback } from "../core/index.ts";
 import { nearest } from "./nearest.ts";
-import { isLoopback } from "./setting-rules.ts";
 import type { RuleResult } from "./setting-rules.ts";
 import { flagName, settingKeys, settingTable } from "./setting-table.ts";
 import type { SettingKey, SettingValue } from "./setting-table.ts";

@@ -49,6 +49,8 @@ export const cloudflareErrors = {
   CONSUMER_TYPE_MISMATCH: { code: 10026, status: 400, retryable: false },
   WORKER_NAME_INVALID: { code: 10016, status: 400, retryable: false },
   WORKER_NOT_FOUND: { code: 10007, status: 404, retryable: false },
+  PORT_UNAVAILABLE: { code: 10026, status: 409, retryable: false },
+  HOST_NOT_LOOPBACK: { code: 10026, status: 400, retryable: false },
   WORKER_HAS_NO_QUEUE_HANDLER: { code: 11001, status: 400, retryable: false },
   WORKER_INVALID: { code: 10021, status: 400, retryable: false },
   VERSION_NOT_FOUND: { code: 10007, status: 404, retryable: false },

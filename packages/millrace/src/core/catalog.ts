@@ -109,6 +109,14 @@ export interface DeploymentRecord {
   readonly annotations: { readonly [key: string]: string };
 }
 
+/** Where a Worker's own process listens, beside the port that all Workers share. */
+export interface ListenAddress {
+  /** An IP address or a host name. */
+  readonly host: string;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
 export interface WorkerRecord {
   readonly name: WorkerName;
   /** 32 hex digits; new for a Worker that is deleted and deployed again. */
@@ -123,6 +131,8 @@ export interface WorkerRecord {
   readonly tags: readonly string[];
   /** Script settings kept and echoed: observability, logpush, tail_consumers, … */
   readonly settings: { readonly [key: string]: Json };
+  /** Its own port; absent: it has none. */
+  readonly listen?: ListenAddress;
 }
 
 export interface TokenRecord {

@@ -46,6 +46,11 @@ export const errorCatalogue = {
     remedy: "Use 1 to 63 letters, digits, dashes and underscores; neither begin nor end with a dash.",
   },
   WORKER_NOT_FOUND: { remedy: "Deploy it: millrace wrangler deploy. `millrace workers list` shows what exists." },
+  PORT_UNAVAILABLE: { remedy: "Choose another port above 1023, or 0 for any free one." },
+  HOST_NOT_LOOPBACK: {
+    remedy:
+      "Keep 127.0.0.1 behind a proxy that ends TLS, or start the server with --insecure if every machine that can reach it is trusted.",
+  },
   WORKER_HAS_NO_QUEUE_HANDLER: {
     remedy: "Export a queue(batch, env, ctx) handler from the Worker and deploy it again.",
   },

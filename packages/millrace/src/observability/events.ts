@@ -324,6 +324,26 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
     subject: field("worker"),
     text: (f) => `workerd: ${f.text("message")}`,
   }),
+  /** worker, url: it can be reached through a port of its own. */
+  "worker.listening": event({
+    level: "info",
+    subject: field("worker"),
+    text: (f) => `listens on its own port: ${f.text("url")}`,
+  }),
+  /** worker, url, message, retry_in_ms: its own port cannot be opened; it runs, and is reached through the shared port. */
+  "worker.listenFailed": event({
+    level: "error",
+    subject: field("worker"),
+    text: (f) =>
+      `cannot listen on ${f.text("url")}, only through the port that all Workers share: ${f.text("message")}. ` +
+      `Next try in ${span(f.number("retry_in_ms"))}`,
+  }),
+  /** worker, url: the port was taken from it. */
+  "worker.listenEnded": event({
+    level: "info",
+    subject: field("worker"),
+    text: (f) => `listens no longer on ${f.text("url")}`,
+  }),
   /** worker, delayMs, restarts? */
   "worker.restarting": event({
     level: "warn",

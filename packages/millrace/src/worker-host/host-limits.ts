@@ -26,6 +26,8 @@ export interface HostLimits {
   readonly preparedForMs: number;
   /** How long a request waits for a Worker that is just starting. */
   readonly requestWaitMs: number;
+  /** Between tries to open a Worker's own port. */
+  readonly portRetryMs: number;
   /** Processes starting at the same time. */
   readonly concurrentStarts: number;
 }
@@ -43,5 +45,6 @@ export const defaultHostLimits: HostLimits = {
   stopGraceMs: 2_000,
   preparedForMs: 60_000,
   requestWaitMs: 5_000,
+  portRetryMs: 10_000,
   concurrentStarts: 4,
 };

@@ -3,7 +3,7 @@
 // States. `starting`: no process takes batches yet, the first start is under way. `ready`: `current` takes batches and requests.
 // `restarting`: its process died and the next is starting or due. `crashed`: the last start failed; it is tried again later.
 // `stopped`: for good. A version that replaces another starts beside it: `current` changes when the new one is ready, and the
-// old one retires: it gets nothing new, finishes its batches, then its requests, then ends. A new version that does not start
+// old one retires: it gets nothing new, leaves its own port, finishes its batches, then its requests, then ends. A new version that does not start
 // leaves the old one running.
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -216,6 +216,7 @@ export class HostedWorker {
   #letGo(process: WorkerProcess): void {
     const { limits } = this.#dependencies;
     const retired = (async () => {
+      await Promise.race([process.leavePort(), aborted(this.#stopping.signal)]);
       // Each batch is bounded by the wall-time limit. A stop of the whole host waits neither for them nor for requests.
       await Promise.race([process.idle(limits.retireGraceMs), aborted(this.#stopping.signal)]);
       await process.stop(this.#stopping.signal.aborted ? limits.stopGraceMs : limits.retireGraceMs);

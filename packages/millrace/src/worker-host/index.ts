@@ -7,4 +7,5 @@ export type { RouterOptions } from "./router.ts";
 export type { WorkerTrace } from "./trace-feed.ts";
 export { WorkerHost } from "./worker-host.ts";
 export type { PreparedVersion, WorkerDescription, WorkerHostOptions } from "./worker-host.ts";
+export type { PortDescription, PortReservation } from "./worker-ports.ts";
 export type { WorkerLogEntry } from "./worker-log.ts";

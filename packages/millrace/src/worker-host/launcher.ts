@@ -4,10 +4,13 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Client } from "undici";
+import { isLoopback } from "../core/index.ts";
 import type { CatalogStore, Logger, VersionRecord } from "../core/index.ts";
 import type { BindingSocket, TraceSink } from "./binding-socket.ts";
 import { grantCompatibility } from "./compatibility.ts";
 import type { HostLimits } from "./host-limits.ts";
+import { leavingEntrypoint, leavingSource } from "./leaving-source.ts";
+import type { ListeningSocket } from "./listening-socket.ts";
 import { moduleProbe, scriptProbe } from "./probe-source.ts";
 import type { ExportedHandlers } from "./probe-source.ts";
 import type { RuntimeFolder } from "./runtime-folder.ts";
@@ -20,7 +23,7 @@ import type { ReadModule } from "./version-files.ts";
 import type { WorkerLog } from "./worker-log.ts";
 import { WorkerProcess } from "./worker-process.ts";
 import type { WorkerdBinary } from "./workerd-binary.ts";
-import { probeConfig, serviceConfig } from "./workerd-config.ts";
+import { ownPortSocket, probeConfig, serviceConfig } from "./workerd-config.ts";
 import type { UserWorker } from "./workerd-config.ts";
 
 export interface LauncherDependencies {
@@ -38,6 +41,8 @@ export interface LaunchOptions {
   readonly signal: AbortSignal;
   /** Where reports of its invocations go; `undefined`: none are made. */
   readonly traces?: TraceSink | undefined;
+  /** Its own port; `undefined`: it has none. Only for a version that is deployed, since it is served at once. */
+  readonly port?: ListeningSocket | undefined;
   /** Modules at hand, by name; those that are not come from the blobs. */
   readonly modules?: ReadonlyMap<string, Uint8Array> | undefined;
 }
@@ -64,8 +69,12 @@ export class Launcher {
       const files = await writeModules(folder, version, this.#reader(options.modules));
       const sockets = { http: join(folder, "http"), dispatch: join(folder, "dispatch") };
       await writePrivate(join(folder, "dispatcher.js"), dispatcherSource);
+      const { port } = options;
+      const main = port !== undefined && canHoldAnswers(version) ? await leavingMain(folder, version) : undefined;
+      const leaving = main === undefined ? undefined : { entrypoint: leavingEntrypoint, path: join(folder, "leaving") };
+      const trusted = port !== undefined && isLoopback(port.address.host);
       const config = serviceConfig(
-        { version, compatibility, files },
+        { version, compatibility, files, mainInstead: main },
         sockets,
         { socket: socket.path, tokens },
         {
@@ -73,6 +82,7 @@ export class Launcher {
           compatibilityDate: workerd.newestCompatibilityDate,
           traceToken,
         },
+        port === undefined ? undefined : { trusted, leaving },
       );
       await writePrivate(join(folder, "config.capnp"), config);
       const process = await WorkerProcess.start(
@@ -81,8 +91,12 @@ export class Launcher {
           limits,
           unresponsiveMs: Math.max(limits.unresponsiveMs, cpuLimitOf(version)),
           isTraced: traceToken !== undefined,
-          start: this.#start(folder, true, 2),
-          sockets,
+          start: {
+            ...this.#start(folder, true, 2 + (port === undefined ? 0 : 1) + (leaving === undefined ? 0 : 1)),
+            passed: port === undefined ? undefined : { socket: ownPortSocket, descriptor: port.descriptor },
+          },
+          sockets: { ...sockets, leaving: leaving?.path },
+          port,
           onOutput: (output) => {
             if (output.kind === "console") log.console(worker, output.level, output.text);
             else logger[runtimeLevels[output.level]]("worker.runtime", { worker, message: output.text });
@@ -131,9 +145,7 @@ export class Launcher {
     const isScript = main?.kind === "service-worker";
     const script = isScript ? new TextDecoder().decode(await read(main)) : "";
     await writePrivate(join(folder, "probe.js"), isScript ? scriptProbe(script) : moduleProbe(version.main_module));
-    let name = "millrace-probe.js";
-    while (version.modules.some((module) => module.name === name)) name = `_${name}`;
-    return { name, file: "probe.js" };
+    return { name: unusedName(version, "millrace-probe.js"), file: "probe.js" };
   }
 
   #reader(modules: ReadonlyMap<string, Uint8Array> | undefined): ReadModule {
@@ -186,6 +198,25 @@ export class Launcher {
       throw error;
     }
   }
+}
+
+/** A module of a kind that can stand in front of another one's exports. */
+function canHoldAnswers({ modules, main_module, handlers }: VersionRecord): boolean {
+  return handlers.includes("fetch") && modules.some(({ name, kind }) => name === main_module && kind === "esm");
+}
+
+async function leavingMain(
+  folder: string,
+  version: VersionRecord,
+): Promise<{ readonly name: string; readonly file: string }> {
+  await writePrivate(join(folder, "leaving.js"), leavingSource(version.main_module));
+  return { name: unusedName(version, "millrace-leaving.js"), file: "leaving.js" };
+}
+
+function unusedName(version: VersionRecord, wanted: string): string {
+  let name = wanted;
+  while (version.modules.some((module) => module.name === name)) name = `_${name}`;
+  return name;
 }
 
 /** `limits.cpu_ms` of the upload: so long one invocation may keep the event loop busy. Source: queues-contract.md section 12. */

@@ -17,6 +17,8 @@ export interface RuntimeStart {
   readonly experimental: boolean;
   /** How many sockets the configuration has: it is ready when it listens on all. */
   readonly sockets: number;
+  /** A listening descriptor of this process, for the socket of this name. */
+  readonly passed?: { readonly socket: string; readonly descriptor: number } | undefined;
   readonly startTimeoutMs: number;
   readonly onOutput: (output: RuntimeOutput) => void;
   /** Told at once, so that the process is never without somebody who would end it. */
@@ -58,10 +60,12 @@ export class RuntimeProcess {
   static async start(options: RuntimeStart, signal?: AbortSignal): Promise<RuntimeProcess> {
     signal?.throwIfAborted();
     const startedAt = performance.now();
+    const { passed } = options;
     const flags = ["--verbose", "--control-fd=3", ...(options.experimental ? ["--experimental"] : [])];
+    if (passed !== undefined) flags.push(`--socket-fd=${passed.socket}=4`);
     const child = spawn(options.binary, ["serve", ...flags, options.config], {
       cwd: options.folder,
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe", ...(passed === undefined ? [] : [passed.descriptor])],
       // Its own session: a Ctrl-C in the terminal is for the server, which lets batches finish.
       detached: true,
       env: { NO_COLOR: "1", LANG: "C.UTF-8" },
@@ -115,9 +119,14 @@ export class RuntimeProcess {
     this.#child.kill("SIGKILL");
   }
 
+  /** Asks it to accept nothing more, to finish what it does, and then to end; however long that takes. */
+  drain(): void {
+    this.#child.kill("SIGTERM");
+  }
+
   /** Asks it to finish what it does and end; kills it when it has not after `graceMs`. May be called again. */
   async stop(graceMs: number): Promise<void> {
-    this.#child.kill("SIGTERM");
+    this.drain();
     const timer = setTimeout(() => this.kill(), graceMs);
     await this.exited;
     clearTimeout(timer);

@@ -10,6 +10,7 @@ import type {
   CatalogView,
   Clock,
   EpochMs,
+  ListenAddress,
   Logger,
   QueueId,
   VersionId,
@@ -33,6 +34,8 @@ import { TraceFeed } from "./trace-feed.ts";
 import type { WorkerTrace } from "./trace-feed.ts";
 import { WorkerLog } from "./worker-log.ts";
 import type { WorkerLogEntry } from "./worker-log.ts";
+import { wantedPorts, WorkerPorts } from "./worker-ports.ts";
+import type { PortDescription, PortReservation } from "./worker-ports.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 import { findWorkerd } from "./workerd-binary.ts";
 
@@ -47,6 +50,10 @@ export interface WorkerHostOptions {
   readonly logger: Logger;
   /** A private folder beside the data, where running processes are recorded so that a killed server's are found. Made if absent. */
   readonly runFolder: string;
+  /** Whether Workers may listen on ports of their own where other machines reach them; by default not. */
+  readonly openToOthers?: boolean | undefined;
+  /** The server's own ports, which no Worker gets. */
+  readonly serverPorts?: readonly number[] | undefined;
   readonly limits?: Partial<HostLimits> | undefined;
 }
 
@@ -96,6 +103,7 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
   readonly #launcher: Launcher;
   readonly #log: WorkerLog;
   readonly #traces: TraceFeed;
+  readonly #ports: WorkerPorts;
   readonly #starts: Semaphore;
   readonly #workers = new Map<WorkerName, HostedWorker>();
   /** Deleted Workers finishing what they have. */
@@ -129,6 +137,16 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
     this.#traces = new TraceFeed((worker) => {
       for (const hosted of this.#workers.values())
         if (worker === undefined || hosted.name === worker) this.#fitTracing(hosted);
+    });
+    this.#ports = new WorkerPorts({
+      openToOthers: options.openToOthers ?? false,
+      serverPorts: options.serverPorts ?? [],
+      retryMs: parts.limits.portRetryMs,
+      logger: options.logger,
+      onChange: (worker) => {
+        const hosted = this.#workers.get(worker);
+        if (hosted !== undefined) this.#fitPort(hosted);
+      },
     });
     this.#unsubscribe = options.controlPlane.onChange((view) => this.#follow(view));
   }
@@ -230,6 +248,20 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
     return router;
   }
 
+  /**
+   * Opens a port for a Worker, which gets it when the catalog says so before the reservation ends. Port 0: any free one.
+   * Throws `HOST_NOT_LOOPBACK`, `PORT_UNAVAILABLE`.
+   */
+  async reservePort(worker: WorkerName, wanted: ListenAddress): Promise<PortReservation> {
+    this.#stopping.signal.throwIfAborted();
+    return await this.#ports.reserve(worker, wanted);
+  }
+
+  /** A Worker's own port; `undefined`: it has none. */
+  portOf(worker: WorkerName): PortDescription | undefined {
+    return this.#ports.describe(worker);
+  }
+
   /** `undefined` when the Worker is not deployed. */
   describe(worker: WorkerName): WorkerDescription | undefined {
     const hosted = this.#workers.get(worker);
@@ -270,6 +302,7 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
       ...[...this.#workers.values(), ...this.#retiring].map(async (hosted) => await hosted.stop(stopGraceMs)),
       ...prepared.map(async ({ process }) => await process.stop(0)),
     ]);
+    await this.#ports[Symbol.asyncDispose]();
     await this.#socket[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
     await this.#sitter[Symbol.asyncDispose]();
@@ -278,6 +311,7 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
   /** Makes the processes what the catalog says. */
   #follow(view: CatalogView): void {
     if (this.#stopping.signal.aborted) return;
+    this.#ports.follow(wantedPorts(view));
     const deployed = new Set<WorkerName>();
     for (const worker of view.all("worker")) {
       const [version] = view.runningVersions(worker);
@@ -300,7 +334,13 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
     const existing = this.#workers.get(name);
     if (existing?.wanted.id === version.id) return;
     const hosted = existing ?? this.#host(name, version);
-    hosted.run(version, this.#takePrepared(version.id));
+    let prepared = this.#takePrepared(version.id);
+    if (prepared !== undefined && this.#ports.socketOf(name) !== undefined) {
+      // A process that was only tried has no port, lest strangers reach what is not deployed.
+      void prepared.stop(0);
+      prepared = undefined;
+    }
+    hosted.run(version, prepared);
   }
 
   #host(name: WorkerName, version: VersionRecord): HostedWorker {
@@ -308,10 +348,16 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
     const hosted = new HostedWorker(name, version, {
       launch: async (wanted, signal) =>
         await this.#starts.run(
-          async () => await this.#launcher.launch(wanted, { signal, traces: this.#traceSink(name) }),
+          async () =>
+            await this.#launcher.launch(wanted, {
+              signal,
+              traces: this.#traceSink(name),
+              port: await this.#ports.whenKnown(name),
+            }),
         ),
       onReady: () => {
         this.#fitTracing(hosted);
+        this.#fitPort(hosted);
         for (const listener of this.#readyListeners) listener(name);
       },
       limits: this.#limits,
@@ -326,6 +372,14 @@ export class WorkerHost implements PushTarget, AsyncDisposable {
   #fitTracing(hosted: HostedWorker): void {
     const { current } = hosted;
     if (current !== undefined && !current.isTraced && this.#traces.wants(hosted.name)) hosted.renew();
+  }
+
+  /** Moves a Worker to a process that has the port it shall have. */
+  #fitPort(hosted: HostedWorker): void {
+    const { current, name } = hosted;
+    if (current === undefined) return; // the next process will have it
+    if (current.port !== this.#ports.socketOf(name)) hosted.renew();
+    else if (current.port !== undefined) this.#ports.served(name);
   }
 
   #traceSink(worker: WorkerName): ((text: string) => void) | undefined {

@@ -10,6 +10,8 @@ import type { VersionRecord } from "../core/index.ts";
 import { DispatchClient } from "./dispatch-client.ts";
 import type { DispatchAnswer } from "./delivery-result.ts";
 import type { HostLimits } from "./host-limits.ts";
+import type { ListeningSocket } from "./listening-socket.ts";
+import { leavePort } from "./port-leaving.ts";
 import { RuntimeProcess } from "./runtime-process.ts";
 import type { RuntimeExit, RuntimeStart } from "./runtime-process.ts";
 import type { RuntimeOutput } from "./runtime-output.ts";
@@ -24,7 +26,9 @@ export interface WorkerProcessOptions {
   /** Its invocations are reported. */
   readonly isTraced: boolean;
   readonly start: Omit<RuntimeStart, "onOutput">;
-  readonly sockets: { readonly http: string; readonly dispatch: string };
+  readonly sockets: { readonly http: string; readonly dispatch: string; readonly leaving: string | undefined };
+  /** Its own port. */
+  readonly port: ListeningSocket | undefined;
   readonly onOutput: (
     output: Exclude<RuntimeOutput, { readonly kind: "uncaught" | "fetchFailed" | "restated" }>,
   ) => void;
@@ -33,10 +37,14 @@ export interface WorkerProcessOptions {
 }
 
 const requestPollMs = 20;
+/** A request that the router has passed on reaches the process within this. */
+const routedRequestMs = 1_000;
 
 export class WorkerProcess {
   readonly version: VersionRecord;
   readonly isTraced: boolean;
+  /** Its own port, which it accepts on; `undefined`: it has none. */
+  readonly port: ListeningSocket | undefined;
   readonly httpSocket: string;
   /** Reaches the Worker's `fetch` handler. */
   readonly http: Pool;
@@ -56,6 +64,7 @@ export class WorkerProcess {
   private constructor(runtime: RuntimeProcess, errors: UncaughtErrors, options: WorkerProcessOptions) {
     this.version = options.version;
     this.isTraced = options.isTraced;
+    this.port = options.port;
     this.httpSocket = options.sockets.http;
     this.#runtime = runtime;
     this.#errors = errors;
@@ -145,7 +154,22 @@ export class WorkerProcess {
       const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve));
       await Promise.race([idle, this.exited]);
     }
-    const deadline = performance.now() + requestsMs;
+    await this.#requestsDone(requestsMs);
+  }
+
+  /**
+   * Takes it off its own port, if it has one: it accepts no connection any more, from the router neither, and finishes what it has.
+   * Another process must take its place before. Never rejects.
+   */
+  async leavePort(): Promise<void> {
+    if (this.port === undefined || this.hasExited) return;
+    // What the router has sent is taken by now, however long it goes on.
+    await this.#requestsDone(routedRequestMs);
+    await leavePort(() => this.#runtime.drain(), this.#options.sockets.leaving);
+  }
+
+  async #requestsDone(withinMs: number): Promise<void> {
+    const deadline = performance.now() + withinMs;
     // The pool tells nobody when a request has ended. A request on its way must not meet a process that is closing.
     while (this.http.stats.running > 0 && !this.hasExited && performance.now() < deadline) {
       await delay(requestPollMs, undefined, { ref: false });

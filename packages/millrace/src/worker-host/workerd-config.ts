@@ -25,6 +25,17 @@ export interface ServiceSockets {
   readonly dispatch: string;
 }
 
+/** A port of the Worker's own, whose descriptor is passed to the process. */
+export interface OwnPort {
+  /** Whether those who connect may say where a request came from: programs of this machine, so perhaps a proxy. */
+  readonly trusted: boolean;
+  /** Of the entrypoint that holds answers back; `undefined`: the Worker has none. */
+  readonly leaving: { readonly entrypoint: string; readonly path: string } | undefined;
+}
+
+/** The socket that is given a descriptor instead of an address. */
+export const ownPortSocket = "own-port";
+
 export interface BindingAddress {
   /** The server's socket for queue bindings. */
   readonly socket: string;
@@ -45,6 +56,7 @@ export function serviceConfig(
   sockets: ServiceSockets,
   bindings: BindingAddress,
   dispatcher: DispatcherFile,
+  port?: OwnPort,
 ): string {
   const traced = dispatcher.traceToken !== undefined;
   return config(
@@ -64,7 +76,11 @@ export function serviceConfig(
       ...(dispatcher.traceToken === undefined ? [] : [external("traces", bindings.socket, dispatcher.traceToken)]),
       internet,
     ],
-    [socket("http", sockets.http, "user"), socket("dispatch", sockets.dispatch, "dispatcher")],
+    [
+      socket("http", sockets.http, "user"),
+      socket("dispatch", sockets.dispatch, "dispatcher"),
+      ...(port === undefined ? [] : ownPortSockets(port)),
+    ],
   );
 }
 
@@ -94,6 +110,23 @@ function service(name: string, worker: CapnpValue): CapnpValue {
 function socket(name: string, path: string, serves: string): CapnpValue {
   // The header is honoured because only the router reaches this socket, and it says what is true.
   return { name, address: `unix:${path}`, service: serves, http: { forwardedProtoHeader: "x-forwarded-proto" } };
+}
+
+/**
+ * What a client says of itself is not passed on: here nobody puts the truth in its place, as the router does. `CF-Connecting-IP`
+ * never, because proxies pass it through; what proxies set, from programs of this machine alone.
+ */
+function ownPortSockets({ trusted, leaving }: OwnPort): CapnpValue[] {
+  const forged = ["CF-Connecting-IP", ...(trusted ? [] : ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP"])];
+  const http = {
+    // Without a value a header is taken away.
+    injectRequestHeaders: forged.map((name) => ({ name })),
+    ...(trusted && { forwardedProtoHeader: "x-forwarded-proto" }),
+  };
+  const own = { name: ownPortSocket, service: "user", http };
+  if (leaving === undefined) return [own];
+  const { entrypoint, path } = leaving;
+  return [own, { name: "leaving", address: `unix:${path}`, service: { name: "user", entrypoint }, http: {} }];
 }
 
 /** Workers may reach the network as any program here may, but no unix socket: those are the server's own. */

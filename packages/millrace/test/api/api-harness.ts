@@ -9,8 +9,10 @@ import { createApi, tokenAuthenticator } from "../../src/api/index.ts";
 import type { Api, DeployTarget, WorkerStatus, WorkerTrace } from "../../src/api/index.ts";
 import { Backups, Broker, ControlPlane, Intake } from "../../src/broker/index.ts";
 import { MillraceError } from "../../src/core/index.ts";
-import type { Clock, Holder, StorageEngine, VersionRecord } from "../../src/core/index.ts";
+import type { Clock, Holder, ListenAddress, StorageEngine, VersionRecord, WorkerName } from "../../src/core/index.ts";
 import { openMemoryEngine } from "../../src/engines/memory/index.ts";
+import { wantedPorts, WorkerPorts } from "../../src/worker-host/worker-ports.ts";
+import type { PortDescription, PortReservation } from "../../src/worker-host/worker-ports.ts";
 import { recordingLogger, ScriptedTarget } from "../support/broker-harness.ts";
 import { SimulatedTime } from "../support/simulated-time.ts";
 
@@ -20,6 +22,14 @@ export const adminToken = "mr_test-administrator";
 /** Stands in for the runtime: finds handlers in the source's text, and refuses what says `syntax error`. */
 class TextHost implements DeployTarget {
   readonly prepared: VersionRecord[] = [];
+  /** Real sockets that nobody accepts on. */
+  readonly ports = new WorkerPorts({
+    openToOthers: false,
+    serverPorts: [8787, 8788],
+    retryMs: 60_000,
+    logger: recordingLogger(),
+    onChange: () => undefined,
+  });
   readonly #listeners = new Set<(trace: WorkerTrace) => void>();
 
   prepare(
@@ -45,6 +55,14 @@ class TextHost implements DeployTarget {
       lastError: undefined,
       inFlight: 0,
     };
+  }
+
+  async reservePort(worker: WorkerName, wanted: ListenAddress): Promise<PortReservation> {
+    return await this.ports.reserve(worker, wanted);
+  }
+
+  portOf(worker: WorkerName): PortDescription | undefined {
+    return this.ports.describe(worker);
   }
 
   onTrace(listener: (trace: WorkerTrace) => void, worker: string): () => void {
@@ -120,6 +138,7 @@ export class ApiHarness implements AsyncDisposable {
     this.backups = parts.backups;
     this.folder = parts.folder;
     const { time, engine, controlPlane, broker, host, log } = this;
+    controlPlane.onChange((view) => host.ports.follow(wantedPorts(view)));
     const random = { bytes: (count: number) => randomBytes(count) };
     const catalog = () => controlPlane.view;
     this.api = createApi({
@@ -198,6 +217,7 @@ export class ApiHarness implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.api.close();
+    await this.host.ports[Symbol.asyncDispose]();
     await this.backups[Symbol.asyncDispose]();
     await this.broker.stop(AbortSignal.abort());
     this.controlPlane[Symbol.dispose]();

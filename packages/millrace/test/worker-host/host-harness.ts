@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { request } from "undici";
-import { ControlPlane, createQueue, Intake } from "../../src/broker/index.ts";
+import { ControlPlane, createQueue, Intake, listenWorker } from "../../src/broker/index.ts";
 import type { Delivery, DeliveryOutcome } from "../../src/broker/index.ts";
 import { defaultQueueSettings, parseQueueName } from "../../src/contract/index.ts";
 import { deleteRecord, epochMs, milliseconds, noWindow, putRecord } from "../../src/core/index.ts";
@@ -177,6 +177,7 @@ export class HostHarness implements AsyncDisposable {
   }
 
   async store(version: VersionRecord): Promise<void> {
+    const { listen } = this.controlPlane.view.get("worker", version.worker) ?? {};
     await this.controlPlane.change("test", (_view, { now }) => ({
       operations: [
         putRecord("version", version.id, version),
@@ -199,11 +200,25 @@ export class HostHarness implements AsyncDisposable {
           subdomain: { enabled: true, previews_enabled: false },
           tags: [],
           settings: {},
+          ...(listen !== undefined && { listen }),
         }),
       ],
       audit: [],
       result: undefined,
     }));
+  }
+
+  /** Gives the Worker a port of its own, as the API does it; answers the port. */
+  async listen(port = 0, options: { readonly worker?: string; readonly host?: string } = {}): Promise<number> {
+    const name = (options.worker ?? "app") as WorkerName;
+    await using reservation = await this.host.reservePort(name, { host: options.host ?? "127.0.0.1", port });
+    const listen = reservation.address;
+    await this.controlPlane.change("test", (view, context) => listenWorker(view, context, { name, listen }));
+    return listen.port;
+  }
+
+  async unlisten(name = "app" as WorkerName): Promise<void> {
+    await this.controlPlane.change("test", (view, context) => listenWorker(view, context, { name, listen: undefined }));
   }
 
   async remove(name: string): Promise<void> {

@@ -1,4 +1,4 @@
-// `millrace workers list`, `info`, `rollback` and `delete`; the log stands in worker-logs.ts.
+// `millrace workers list`, `info`, `rollback` and `delete`; the log stands in worker-logs.ts, ports in worker-ports.ts.
 
 import type { Command } from "commander";
 import { z } from "zod";
@@ -17,6 +17,7 @@ import type { RestClient } from "../rest-client.ts";
 import { facts, table, when } from "../tables.ts";
 import { longConsumer } from "./queue-inspection.ts";
 import { addWorkerLogs } from "./worker-logs.ts";
+import { addWorkerListen, portText } from "./worker-ports.ts";
 
 const scriptList = z.array(z.looseObject({ id: z.string(), modified_on: z.string() }));
 
@@ -56,6 +57,7 @@ export function addWorkers(program: Command, context: CommandContext): void {
   examples(info, ["millrace workers info my-app"]);
 
   addWorkerLogs(workers, context);
+  addWorkerListen(workers, context);
 
   const rollback = workers
     .command("rollback")
@@ -95,11 +97,12 @@ async function listWorkers(client: RestClient): Promise<Outcome> {
       all.length === 0
         ? "There is no Worker yet. Deploy one: millrace wrangler deploy, or millrace dev in its folder."
         : table(
-            ["NAME", "STATE", "URL", "CHANGED", "SENDS TO", "CONSUMES"],
+            ["NAME", "STATE", "URL", "OWN PORT", "CHANGED", "SENDS TO", "CONSUMES"],
             all.map(({ id, modified_on: changed }) => [
               id,
               stateOf(id)?.state ?? "not-deployed",
               stateOf(id)?.url ?? "",
+              stateOf(id)?.listen?.open === false ? "not open" : (stateOf(id)?.listen?.url ?? ""),
               when(Date.parse(changed)),
               names(producesTo(queues, id)),
               names(consumesOf(queues, id)),
@@ -139,6 +142,7 @@ async function showWorker(client: RestClient, _options: object, name: string): P
         ["Name", name],
         ["State", stateText(hosted)],
         ["Url", hosted.url],
+        ["Own port", portText(hosted)],
         ["Last error", hosted.last_error],
         ...deployments
           .slice(0, 10)

@@ -54,4 +54,33 @@ export const hostedWorkerView = z.object({
   /** Batches and requests it has now. */
   in_flight: z.int(),
   last_error: z.string().optional(),
+  /** Its own port, which its process listens on itself; absent: it has none. */
+  listen: z
+    .object({
+      host: z.string(),
+      port: z.int(),
+      url: z.string(),
+      /** Connections are taken: at once, or as soon as a process of the Worker runs. */
+      open: z.boolean(),
+      /** Why it is not open; the server tries again. */
+      problem: z.string().optional(),
+    })
+    .optional(),
 });
+
+/** Ports that a Worker can be given; 0: any free one, which it keeps. */
+export const listenPort = { min: 0, max: 65_535, unit: "ports" } as const;
+
+export const listenBody = z.object(
+  {
+    port: wholeNumber({ ...listenPort, default: 0 }),
+    /** An IP address or host name of this machine; absent: 127.0.0.1. */
+    host: text
+      .regex(/^(?:[\d.]+|[\da-fA-F:]*:[\da-fA-F:.]*|[A-Za-z0-9][A-Za-z0-9.-]*)$/, {
+        error: "expected an IP address or a host name",
+      })
+      .max(253, { error: "expected at most 253 characters" })
+      .optional(),
+  },
+  { error: "expected an object with port" },
+);
