@@ -3,6 +3,7 @@
 import type { FastifyInstance } from "fastify";
 import { accountRoutes } from "./account.ts";
 import { accountingRoutes } from "./accounting.ts";
+import { apiRoot } from "./api-root.ts";
 import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backups.ts";
 import { consumerRoutes } from "./consumers.ts";
@@ -15,7 +16,7 @@ import { purgeRoutes } from "./purges.ts";
 import { queueRoutes } from "./queues.ts";
 import { RequestLimit } from "./request-limit.ts";
 import type { Route } from "./route.ts";
-import { apiRoot, buildServer } from "./server.ts";
+import { buildServer } from "./server.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { elsewhereRoutes } from "./workers/elsewhere.ts";

@@ -30,8 +30,17 @@ export interface Call<B, Q> extends Omit<RawCall, "query"> {
   readonly query: Q;
 }
 
+/** A result that was written as JSON by hand, where `JSON.stringify` would cost more than the rest of the answer. */
+export class ResultText {
+  readonly json: string;
+
+  constructor(json: string) {
+    this.json = json;
+  }
+}
+
 export interface Answer<R> {
-  readonly result: R;
+  readonly result: R | ResultText;
   readonly info?: ResultInfo | undefined;
   /** Shown to people beside the result. */
   readonly messages?: readonly string[] | undefined;
@@ -56,6 +65,8 @@ export interface RouteSpec<B extends z.ZodType, Q extends z.ZodType, R extends z
   readonly needs: Scope | "token" | "nothing";
   readonly plane?: Plane;
   readonly body?: B;
+  /** Says yes to bodies that `body` takes and would leave as they are, at a fraction of its cost. What it says no to, `body` judges. */
+  readonly isUsual?: (input: unknown) => input is z.output<B>;
   /** What an upload carries when it is not JSON, for the document. */
   readonly upload?: string;
   /** What is answered as a file instead of JSON, for the document. */
@@ -70,10 +81,11 @@ export interface RouteSpec<B extends z.ZodType, Q extends z.ZodType, R extends z
 }
 
 /** A route with its types forgotten. */
-export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, "handle"> {
+export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, "handle" | "isUsual"> {
   readonly base: "account" | "root";
   readonly plane: Plane;
-  readonly serve: (call: RawCall) => Promise<Answer<unknown>>;
+  /** Throws what is wrong with the request at once; the rest is in the promise. */
+  readonly serve: (call: RawCall) => Promise<Answer<unknown>> | Answer<unknown>;
 }
 
 export function defineRoute<
@@ -81,15 +93,19 @@ export function defineRoute<
   B extends z.ZodType = z.ZodUndefined,
   Q extends z.ZodType = z.ZodUndefined,
 >(spec: RouteSpec<B, Q, R>): Route {
-  const { handle, ...rest } = spec;
+  const { handle, isUsual, ...rest } = spec;
   return {
     ...rest,
     base: spec.base ?? "account",
     plane: spec.plane ?? "control",
-    serve: async (call) => {
+    serve: (call) => {
       const query = spec.query === undefined ? undefined : check(spec.query, call.query, queryDiagnosis, "query ");
-      const body = spec.body === undefined ? undefined : check(spec.body, parseJsonBody(call.bytes), spec.diagnose);
-      return await handle({ ...call, query: query as z.output<Q>, body: body as z.output<B> });
+      let body: unknown;
+      if (spec.body !== undefined) {
+        const input = parseJsonBody(call.bytes);
+        body = isUsual?.(input) === true ? input : check(spec.body, input, spec.diagnose);
+      }
+      return handle({ ...call, query: query as z.output<Q>, body: body as z.output<B> });
     },
   };
 }

@@ -129,7 +129,7 @@ test("no request makes the server fail", async () => {
         const segment = name === "account_id" ? undefined : odd.next().value;
         return segment ?? good[name] ?? "0".repeat(32);
       });
-      const response = await harness.api.server.inject({
+      const response = await harness.door.inject({
         method: operation.method as "GET",
         url: `/client/v4${path}${query}`,
         headers: { authorization: `Bearer ${adminToken}`, ...(contentType !== "" && { "content-type": contentType }) },

@@ -1,55 +1,10 @@
 // Requests as no library writes them: over a bare socket, byte for byte.
 import assert from "node:assert/strict";
-import { connect } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
 
-import { accountId, adminToken, ApiHarness } from "./api-harness.ts";
-
-const account = `/client/v4/accounts/${accountId}`;
-const authorization = `Authorization: Bearer ${adminToken}\r\n`;
-
-interface Exchange {
-  readonly statuses: readonly number[];
-  /** Bodies' texts, one behind the other. */
-  readonly text: string;
-}
-
-class Wire {
-  readonly #port: number;
-
-  constructor(port: number) {
-    this.#port = port;
-  }
-
-  static async open(harness: ApiHarness): Promise<Wire> {
-    return new Wire(Number(new URL(await harness.api.listen({ host: "127.0.0.1", port: 0 })).port));
-  }
-
-  /** Writes the bytes and, unless told otherwise, closes its own half at once; answers what came until the server closed. */
-  async exchange(bytes: string, options: { readonly halfClose?: boolean | Promise<unknown> } = {}): Promise<Exchange> {
-    const { halfClose = true } = options;
-    const text = await new Promise<string>((resolve, reject) => {
-      let received = "";
-      const socket = connect(this.#port, "127.0.0.1", () => {
-        socket.write(bytes, "latin1");
-        if (halfClose === true) socket.end();
-        else if (halfClose !== false) void halfClose.then(() => socket.end());
-      });
-      socket.setEncoding("latin1");
-      socket.on("data", (chunk: string) => (received += chunk));
-      socket.on("error", reject);
-      socket.on("close", () => resolve(received));
-    });
-    return { statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status)), text };
-  }
-}
-
-const post = (path: string, body: string, headers = ""): string =>
-  `POST ${account}${path} HTTP/1.1\r\nHost: x\r\n${authorization}${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
-
-const envelopeIn = ({ text }: Exchange): { success: boolean; errors: { code: number }[] } =>
-  JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4)) as { success: boolean; errors: { code: number }[] };
+import { ApiHarness } from "./api-harness.ts";
+import { account, authorization, envelopeIn, post, Wire } from "./wire.ts";
 
 test("a client that closes its half after the request still gets the answer", async () => {
   await using harness = await ApiHarness.open();

@@ -1,0 +1,3 @@
+// Where the API begins.
+
+export const apiRoot = "/client/v4";
