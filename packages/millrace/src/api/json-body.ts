@@ -1,5 +1,6 @@
 // Bytes of a request to a JSON value: strictly UTF-8, not too deep, whatever the content type says.
 
+import { Buffer, isAscii } from "node:buffer";
 import { MillraceError } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
 
@@ -14,9 +15,9 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export function parseJsonBody(bytes: Uint8Array | undefined): unknown {
   if (bytes === undefined || bytes.byteLength === 0) return undefined;
   const text = decode(bytes);
-  refuseDeepNesting(text);
+  const needsExactNumbers = survey(bytes);
   try {
-    return (needsExactNumbers.test(text) ? exactJson.parse(text, keepExactNumbers) : JSON.parse(text)) as unknown;
+    return (needsExactNumbers ? exactJson.parse(text, keepExactNumbers) : JSON.parse(text)) as unknown;
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message.slice(0, 160) : "it could not be read";
     throw new MillraceError("REQUEST_MALFORMED", `The request body is not JSON: ${reason}`, { cause: error });
@@ -24,6 +25,7 @@ export function parseJsonBody(bytes: Uint8Array | undefined): unknown {
 }
 
 function decode(bytes: Uint8Array): string {
+  if (isAscii(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
   try {
     return utf8.decode(bytes);
   } catch (error) {
@@ -31,19 +33,30 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Counts brackets outside strings before anything recursive walks the value. */
-function refuseDeepNesting(text: string): void {
-  if (text.length < limits.request.jsonDepth) return;
+/**
+ * Looks once over the bytes outside strings, before anything recursive walks the value: refuses what nests too deep, and answers
+ * whether a number could lose something, which takes sixteen digits in a row or an exponent. In valid UTF-8 no byte of a longer
+ * character looks like one of these.
+ */
+function survey(bytes: Uint8Array): boolean {
+  const { length } = bytes;
   let depth = 0;
-  let inString = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const char = text.charCodeAt(at);
-    if (inString) {
-      if (char === backslash) at += 1;
-      else if (char === quote) inString = false;
-    } else if (char === quote) {
-      inString = true;
-    } else if (char === openBracket || char === openBrace) {
+  let digits = 0;
+  let needsExactNumbers = false;
+  for (let at = 0; at < length; at += 1) {
+    const byte = bytes[at] as number;
+    if (byte >= zero && byte <= nine) {
+      digits += 1;
+      if (digits === 16) needsExactNumbers = true;
+      continue;
+    }
+    if (digits > 0 && (byte | 0x20) === letterE) needsExactNumbers = true;
+    digits = 0;
+    if (byte === quote) {
+      at += 1;
+      for (let inside = bytes[at]; at < length && inside !== quote; inside = bytes[at])
+        at += inside === backslash ? 2 : 1;
+    } else if ((byte | 0x20) === openBrace) {
       depth += 1;
       if (depth > limits.request.jsonDepth) {
         throw new MillraceError(
@@ -51,21 +64,21 @@ function refuseDeepNesting(text: string): void {
           `The request body nests more than ${limits.request.jsonDepth} levels deep`,
         );
       }
-    } else if (char === closeBracket || char === closeBrace) {
+    } else if ((byte | 0x20) === closeBrace) {
       depth -= 1;
     }
   }
+  return needsExactNumbers;
 }
 
 const quote = 0x22;
 const backslash = 0x5c;
-const openBracket = 0x5b;
-const closeBracket = 0x5d;
+const zero = 0x30;
+const nine = 0x39;
+const letterE = 0x65;
+/** With the bit 0x20 brackets are braces. */
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-
-/** Sixteen digits in a row, or an exponent: only then can a number lose something. */
-const needsExactNumbers = /\d{16}|\d[eE][+-]?\d/;
 
 /** What the language has (ES2026) and its types here do not know yet. */
 const exactJson = JSON as unknown as {

@@ -1,5 +1,6 @@
 // Messages over HTTP: push, pull, acknowledge, peek, purge by ref. Source: rest-api.md section 5.
 
+import { Buffer } from "node:buffer";
 import { epochMs, MillraceError, milliseconds, seconds } from "../core/index.ts";
 import type { Clock, EpochMs, MessageId, MessageRef, Milliseconds } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
@@ -10,6 +11,9 @@ import {
   bulkPushBody,
   extendBody,
   extendResult,
+  isAck,
+  isBulkPush,
+  isPushItem,
   peekBody,
   peekResult,
   pullBody,
@@ -21,9 +25,8 @@ import {
 } from "../contract/rest/index.ts";
 import type { PushItem } from "../contract/rest/index.ts";
 import type { ApiDependencies } from "./dependencies.ts";
-import { showPeeked, showPulled } from "./message-view.ts";
+import { pulledText, pushedText, showPeeked } from "./message-view.ts";
 import { existingQueueOf } from "./queue-parameter.ts";
-import { metricsOf } from "./queue-view.ts";
 import { defineRoute } from "./route.ts";
 import type { RawCall, Route } from "./route.ts";
 
@@ -53,6 +56,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       maxBytes: pushBytes,
       tooLarge: "MESSAGE_TOO_LARGE",
       body: pushBody,
+      isUsual: isPushItem,
       result: pushResult,
       handle: async ({ params, body, principal, header }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
@@ -60,7 +64,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
           source: sourceOf(header),
           firstSentAt: firstSentAtOf(header, clock),
         });
-        return { result: { metadata: { metrics: metricsOf(backlog) } } };
+        return { result: pushedText(backlog) };
       },
     }),
     defineRoute({
@@ -74,6 +78,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       maxBytes: bulkPushBytes,
       tooLarge: "BATCH_TOO_LARGE",
       body: bulkPushBody,
+      isUsual: isBulkPush,
       result: pushResult,
       handle: async ({ params, body, principal, header }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
@@ -82,7 +87,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
           source: sourceOf(header),
           firstSentAt: firstSentAtOf(header, clock),
         });
-        return { result: { metadata: { metrics: metricsOf(backlog) } } };
+        return { result: pushedText(backlog) };
       },
     }),
     defineRoute({
@@ -104,13 +109,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
           wait,
           signal: wait === undefined ? undefined : goneOrStopping(),
         });
-        return {
-          result: {
-            message_backlog_count: backlog.count,
-            messages: messages.map(showPulled),
-            metadata: { metrics: metricsOf(backlog) },
-          },
-        };
+        return { result: pulledText(messages, backlog) };
       },
     }),
     defineRoute({
@@ -122,6 +121,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       needs: "queues:write",
       plane: "pull",
       body: ackBody,
+      isUsual: isAck,
       result: ackResult,
       handle: async ({ params, body, principal }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
@@ -197,8 +197,6 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
   ];
 }
 
-const encoder = new TextEncoder();
-
 function itemOf(item: PushItem): SendItem {
   const { contentType, body } = bodyOf(item);
   const messageId = item.millrace_message_id as MessageId | undefined; // of that form: the schema says so
@@ -207,7 +205,7 @@ function itemOf(item: PushItem): SendItem {
 
 function bodyOf(item: PushItem): Pick<SendItem, "contentType" | "body"> {
   const contentType = item.content_type ?? "json";
-  if (contentType === "json") return { contentType, body: encoder.encode(JSON.stringify(item.body)) };
+  if (contentType === "json") return { contentType, body: Buffer.from(JSON.stringify(item.body)) };
   if (contentType !== "text") {
     const shown = JSON.stringify(contentType.slice(0, 40));
     throw new MillraceError(
@@ -220,7 +218,7 @@ function bodyOf(item: PushItem): Pick<SendItem, "contentType" | "body"> {
   }
   // An unpaired surrogate (`\ud800`) has no UTF-8 form and would be stored as something else.
   if (!item.body.isWellFormed()) throw new MillraceError("REQUEST_INVALID", "body: expected well-formed Unicode text");
-  return { contentType, body: encoder.encode(item.body) };
+  return { contentType, body: Buffer.from(item.body) };
 }
 
 /** An extension: how long ago a send was tried first whose outcome is not known. Its messages have ids of their own. */

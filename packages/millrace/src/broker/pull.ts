@@ -134,7 +134,7 @@ export class PullConsumers {
         retryDelay: seconds(0),
         deadLetterQueue: undefined,
       };
-      const each: LeaseDecision[] = [...acks.keys()].map((lease) => ({ lease, decision: { kind: "ack" } }));
+      const each: LeaseDecision[] = Array.from(acks.keys(), (lease) => ({ lease, decision: acknowledge }));
       for (const [lease, { attempts, delay }] of retries) {
         each.push({ lease, decision: settle(attempts, { kind: "retry", delay }, rules, now) });
       }
@@ -230,9 +230,21 @@ export class PullConsumers {
   }
 }
 
+/** One for all: what crosses a thread is copied once, and then only pointed at. */
+const acknowledge = { kind: "ack" } as const;
+
 function responseOf({ messages, backlog }: LeasedBatch): PullResponse {
   return {
-    messages: messages.map((message) => ({ ...message, lease: `${message.attempts.toString(36)}-${message.lease}` })),
+    // Field by field: a spread costs several times as much, and there are a hundred in a pull.
+    messages: messages.map(({ lease, id, sentAt, contentType, body, source, attempts }) => ({
+      lease: `${attempts.toString(36)}-${lease}`,
+      id,
+      sentAt,
+      contentType,
+      body,
+      source,
+      attempts,
+    })),
     backlog,
   };
 }

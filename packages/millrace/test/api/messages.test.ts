@@ -76,6 +76,34 @@ test("text comes back as it is, json in base64 and as it was written", async () 
   assert.deepEqual(bodies, ["žluťoučký 🐴", "12345678901234567890", "null", '[1.5,"a\\u0000"]']);
 });
 
+test("whatever a text or a source holds, the answer of a pull is JSON and gives it back", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await pullQueue(harness, { batch_size: 100 });
+  const texts = [
+    "",
+    '"quoted"',
+    "back\\slash",
+    "\u0000\n\t\u2028\u007f",
+    "</script>",
+    "ž🐴",
+    "\ud83d\udc34",
+    '","body":"',
+  ];
+  const headers = { "millrace-message-source": "dash.1-x_y" };
+  const messages = texts.map((body) => ({ body, content_type: "text" }));
+  await harness.must("POST", `${path}/messages/batch`, { messages }, { headers });
+  const pulled = (await harness.must<Pulled>("POST", `${path}/messages/pull`)).messages;
+  assert.deepEqual(
+    pulled.map(({ body }) => body),
+    texts,
+  );
+  const metadata = { "CF-Content-Type": "text", "CF-sourceMessageSource": "dash.1-x_y" };
+  assert.deepEqual(
+    pulled.map((message) => message.metadata),
+    texts.map(() => metadata),
+  );
+});
+
 test("push: every broken rule has its documented code, and stores nothing", async () => {
   await using harness = await ApiHarness.open();
   const path = await harness.queue("q");

@@ -16,9 +16,10 @@ export type MessageMetrics = z.infer<typeof messageMetrics>;
 /** Any number: its range has an error code of its own, checked where messages are made. */
 const delaySeconds = z.number({ error: "expected a whole number of seconds" });
 
+const messageIdPattern = /^[0-9a-f]{32}$/;
 const messageId = z
   .string({ error: "expected 32 lower-case hex digits" })
-  .regex(/^[0-9a-f]{32}$/, { error: "expected 32 lower-case hex digits" });
+  .regex(messageIdPattern, { error: "expected 32 lower-case hex digits" });
 
 const pushItem = z.object(
   {
@@ -35,6 +36,18 @@ const pushItem = z.object(
 export const pushBody = pushItem;
 export type PushItem = z.infer<typeof pushItem>;
 
+/** Whether `pushBody` takes a body as it is: a fraction of its cost, and on the way of every message. */
+export function isPushItem(input: unknown): input is PushItem {
+  if (typeof input !== "object" || input === null) return false;
+  const { body, content_type, delay_seconds, millrace_message_id: id } = input as Record<string, unknown>;
+  return (
+    body !== undefined &&
+    (content_type === undefined || typeof content_type === "string") &&
+    (delay_seconds === undefined || Number.isFinite(delay_seconds)) &&
+    (id === undefined || (typeof id === "string" && messageIdPattern.test(id)))
+  );
+}
+
 export const bulkPushBody = z.object(
   {
     messages: z.array(pushItem, { error: "expected an array of messages" }),
@@ -42,6 +55,17 @@ export const bulkPushBody = z.object(
   },
   { error: "expected an object with messages" },
 );
+
+/** As `isPushItem`, for `bulkPushBody`. */
+export function isBulkPush(input: unknown): input is z.output<typeof bulkPushBody> {
+  if (typeof input !== "object" || input === null) return false;
+  const { messages, delay_seconds } = input as Record<string, unknown>;
+  return (
+    Array.isArray(messages) &&
+    messages.every(isPushItem) &&
+    (delay_seconds === undefined || Number.isFinite(delay_seconds))
+  );
+}
 
 export const pushResult = z.object({ metadata: z.object({ metrics: messageMetrics }) });
 
@@ -90,6 +114,19 @@ export const ackBody = z.object(
   },
   { error: "expected an object with acks or retries" },
 );
+
+/** Whether `ackBody` takes a body as it is, when it only acknowledges: then there may be hundreds of leases. */
+export function isAck(input: unknown): input is z.output<typeof ackBody> {
+  if (typeof input !== "object" || input === null) return false;
+  const { acks, retries } = input as Record<string, unknown>;
+  return retries === undefined && Array.isArray(acks) && acks.length <= maxLeases && acks.every(isLease);
+}
+
+function isLease(input: unknown): boolean {
+  return (
+    typeof input === "object" && input !== null && typeof (input as Record<string, unknown>)["lease_id"] === "string"
+  );
+}
 
 export const ackResult = z.object({
   ackCount: z.int(),

@@ -1,0 +1,61 @@
+// The quick judgement of bodies agrees with the schemas: what it takes, they take, and leave as it is.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import fc from "fast-check";
+import { ackBody, bulkPushBody, isAck, isBulkPush, isPushItem, pushBody } from "../../src/contract/rest/index.ts";
+
+const value = fc.oneof(
+  fc.constantFrom(
+    "text",
+    "json",
+    5,
+    1.5,
+    -1,
+    Number.POSITIVE_INFINITY,
+    Number.NaN,
+    null,
+    undefined,
+    true,
+    "0".repeat(32),
+    "x".repeat(32),
+  ),
+  fc.jsonValue({ maxDepth: 1 }),
+);
+const item = fc.dictionary(
+  fc.constantFrom("body", "content_type", "delay_seconds", "millrace_message_id", "lease_id", "other", "__proto__"),
+  value,
+);
+const list = fc.oneof(fc.array(fc.oneof({ weight: 5, arbitrary: item }, value), { maxLength: 3 }), value);
+const whole = fc.oneof(
+  item,
+  fc.record({ messages: list, delay_seconds: value }, { requiredKeys: [] }),
+  fc.record({ acks: list, retries: list }, { requiredKeys: [] }),
+  value,
+  fc.array(value),
+);
+
+for (const { name, isUsual, schema } of [
+  { name: "push", isUsual: isPushItem, schema: pushBody },
+  { name: "bulk push", isUsual: isBulkPush, schema: bulkPushBody },
+  { name: "ack", isUsual: isAck, schema: ackBody },
+]) {
+  test(`${name}: what is taken at a glance is what the schema takes`, () => {
+    let taken = 0;
+    fc.assert(
+      fc.property(whole, (input) => {
+        if (!isUsual(input)) return;
+        taken += 1;
+        const parsed = schema.safeParse(input);
+        assert.ok(parsed.success, JSON.stringify(input));
+        // The schema leaves keys out that it does not know; nothing else differs.
+        assert.deepEqual(schema.parse(parsed.data), parsed.data);
+        for (const [key, each] of Object.entries(parsed.data)) {
+          if (!Array.isArray(each)) assert.deepEqual(each, (input as Record<string, unknown>)[key]);
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+    assert.ok(taken > 10, `only ${taken} were usual`);
+  });
+}
