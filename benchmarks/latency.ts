@@ -86,8 +86,8 @@ async function open({ options, folder }: Context): Promise<OpenCase> {
   if (first !== undefined) contenders.push(overRest(first));
 
   const plan: StorelessPlan = { folder: join(folder, "storeless"), source: callerSource, texts };
-  const { workerSocket } = await storeless.call<StorelessAddress>("open", plan);
-  contenders.push(paced("without a queue", { path: workerSocket }, get(`/call/${numberMark}`)));
+  const { ownPort } = await storeless.call<StorelessAddress>("open", plan);
+  contenders.push(paced("without a queue", { host: "127.0.0.1", port: ownPort }, get(`/call/${numberMark}`)));
   const disposal = parts.move();
   return { contenders, [Symbol.asyncDispose]: async () => await disposal.disposeAsync() };
 }

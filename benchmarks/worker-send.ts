@@ -36,7 +36,7 @@ function sendCase(name: string, path: string, count: number, builtInTarget: numb
     what:
       "Requests on kept-alive connections to a Worker that awaits `send` or `sendBatch` and then answers. Beside it the same " +
       "Worker in the same runtime with a broker that answers at once and keeps nothing (a bare Node HTTP server), with the queue " +
-      "that the newest workerd brings along, and without a send; all but the shared port through the Worker's own socket.",
+      "that the newest workerd brings along, and without a send; all but the shared port through a TCP port of the Worker's own.",
     unit: "messages/s",
     ratios: [
       { of: "Millrace", to: "broker that does nothing", target: 0.85 },
@@ -116,7 +116,7 @@ async function open({ options, folder }: Context, what: string, count: number): 
   await broker.call("listen", { path: socket, answers: { "": bindingAnswer } });
   const idle = await senderOf(workerd.path, "idle", { kind: "socket", path: socket });
   const idlePids = { broker: broker.pid, worker: idle.pid };
-  contenders.push(baseline("broker that does nothing", work, { path: idle.path }, idlePids));
+  contenders.push(baseline("broker that does nothing", work, idle.address, idlePids));
 
   const storeless = parts.use(new ChildModule(new URL("baselines/storeless-host.ts", import.meta.url)));
   const plan: StorelessPlan = { folder: join(folder, "storeless"), source: senderSource, texts: { TEXT: text } };
@@ -128,11 +128,11 @@ async function open({ options, folder }: Context, what: string, count: number): 
   const newest = newestWorkerd();
   if (existsSync(newest.path)) {
     const builtIn = await senderOf(newest.path, "built-in", { kind: "built-in" });
-    contenders.push(baseline("workerd's built-in queue", work, { path: builtIn.path }, { worker: builtIn.pid }));
+    contenders.push(baseline("workerd's built-in queue", work, builtIn.address, { worker: builtIn.pid }));
   } else {
     notes.push(`workerd's built-in queue took no part: ${newest.remedy}`);
   }
-  contenders.push(baseline("no send", `/none/${marks}`, { path: idle.path }, idlePids));
+  contenders.push(baseline("no send", `/none/${marks}`, idle.address, idlePids));
   const disposal = parts.move();
   return { contenders, notes, [Symbol.asyncDispose]: async () => await disposal.disposeAsync() };
 }

@@ -2,7 +2,7 @@
 // memory. What is left of the cost when the store takes no part.
 
 import { join } from "node:path";
-import { ControlPlane, createQueue, storeVersion } from "../../packages/millrace/src/broker/index.ts";
+import { ControlPlane, createQueue, listenWorker, storeVersion } from "../../packages/millrace/src/broker/index.ts";
 import { defaultQueueSettings, parseQueueName } from "../../packages/millrace/src/contract/index.ts";
 import { epochMs } from "../../packages/millrace/src/core/index.ts";
 import type {
@@ -20,7 +20,6 @@ import { WorkerHost } from "../../packages/millrace/src/worker-host/index.ts";
 import { messageBody } from "../../packages/millrace/src/cli/bench/message-body.ts";
 import { numberMark } from "../../packages/millrace/src/cli/bench/http-load.ts";
 import { answerCalls } from "../harness/child-module.ts";
-import { workerSocket } from "../harness/worker-socket.ts";
 
 export interface StorelessPlan {
   readonly folder: string;
@@ -32,8 +31,8 @@ export interface StorelessAddress {
   /** Of the port that all Workers share. */
   readonly port: number;
   readonly workerPid: number | undefined;
-  /** The unix socket of the Worker's fetch handler. */
-  readonly workerSocket: string;
+  /** Of the Worker's own port. */
+  readonly ownPort: number;
 }
 
 export interface DeliverPlan {
@@ -101,9 +100,19 @@ async function open({ folder, source, texts }: StorelessPlan): Promise<Storeless
     }),
   );
   await ready;
+  await using reservation = await hosting.reservePort(name, { host: "127.0.0.1", port: 0 });
+  const listen = reservation.address;
+  const before = hosting.describe(name)?.pid;
+  const moved = new Promise<void>((resolve) => {
+    hosting.onReady(() => {
+      if (hosting.describe(name)?.pid !== before) resolve();
+    });
+  });
+  await controlPlane.change("benchmark", (view, context) => listenWorker(view, context, { name, listen }));
+  await moved;
   const router = await hosting.openRouter({ host: "127.0.0.1", port: 0 });
   const workerPid = hosting.describe(name)?.pid;
-  return { port: router.port, workerPid, workerSocket: await workerSocket(workerPid) };
+  return { port: router.port, workerPid, ownPort: listen.port };
 }
 
 /** Hands over batches made before, so many at once. Answers how long the deliveries took, in milliseconds. */

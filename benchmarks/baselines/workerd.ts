@@ -6,6 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { join } from "node:path";
+import type { HttpAddress } from "../../packages/millrace/src/cli/bench/http-connection.ts";
 import { capnpText, embed } from "../../packages/millrace/src/worker-host/capnp-text.ts";
 import type { CapnpValue } from "../../packages/millrace/src/worker-host/capnp-text.ts";
 import { senderSource } from "../workers/sender.ts";
@@ -19,8 +20,8 @@ export type Broker =
 
 export interface Workerd extends AsyncDisposable {
   readonly pid: number;
-  /** The unix socket of the Worker's fetch handler. */
-  readonly path: string;
+  /** Of the Worker's fetch handler. */
+  readonly address: HttpAddress;
 }
 
 /** `folder` must not exist. `text` fills the messages up. */
@@ -33,25 +34,25 @@ export async function startSender(
 ): Promise<Workerd> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFile(join(folder, "index.js"), senderSource);
-  const path = join(folder, "http");
-  await writeFile(join(folder, "config.capnp"), configOf(folder, path, broker, text, compatibilityDate));
+  await writeFile(join(folder, "config.capnp"), configOf(folder, broker, text, compatibilityDate));
   const child = spawn(binary, ["serve", "--experimental", "--control-fd=3", "config.capnp"], {
     cwd: folder,
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });
   const exited = once(child, "exit");
-  const listening = new Promise<void>((resolve) => {
+  const listening = new Promise<number>((resolve) => {
     createInterface({ input: child.stdio[3] as Readable }).on("line", (line) => {
-      if (line.includes('"event":"listen"')) resolve();
+      const message = JSON.parse(line) as { readonly event: string; readonly port: number };
+      if (message.event === "listen") resolve(message.port);
     });
   });
   const early = exited.then(() => Promise.reject(new Error("workerd ended before it listened")));
   early.catch(() => undefined); // later it may end
-  await Promise.race([listening, early]);
+  const port = await Promise.race([listening, early]);
   if (child.pid === undefined) throw new Error("workerd cannot be started");
   return {
     pid: child.pid,
-    path,
+    address: { host: "127.0.0.1", port },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await exited;
@@ -59,7 +60,7 @@ export async function startSender(
   };
 }
 
-function configOf(folder: string, path: string, broker: Broker, text: string, compatibilityDate: string): string {
+function configOf(folder: string, broker: Broker, text: string, compatibilityDate: string): string {
   const value = {
     services: [
       {
@@ -78,7 +79,7 @@ function configOf(folder: string, path: string, broker: Broker, text: string, co
       },
       ...brokerServices(folder, broker, compatibilityDate),
     ],
-    sockets: [{ name: "http", address: `unix:${path}`, service: "user", http: {} }],
+    sockets: [{ name: "http", address: "127.0.0.1:0", service: "user", http: {} }],
     // As Millrace starts its own.
     v8Flags: ["--max-semi-space-size=2", "--single-threaded-gc"],
   };

@@ -11,7 +11,6 @@ import type { HttpAddress } from "../../packages/millrace/src/cli/bench/http-con
 import { requestText } from "../../packages/millrace/src/cli/bench/http-load.ts";
 import { readServerFile } from "../../packages/millrace/src/config/index.ts";
 import type { ServerAddress } from "../../packages/millrace/src/config/index.ts";
-import { workerSocket } from "./worker-socket.ts";
 
 const bin = fileURLToPath(new URL("../../packages/millrace/bin/millrace.js", import.meta.url));
 const readyWithinMs = 60_000;
@@ -171,10 +170,20 @@ export class MillraceServer implements AsyncDisposable {
     });
   }
 
-  /** The socket that a Worker's workerd listens on itself: the way in without a router. Linux only. */
+  /** Gives a Worker a port that its workerd listens on itself: the way in without a router. */
   async ownAddress(worker: string): Promise<HttpAddress> {
-    const { pid } = await this.worker(worker);
-    return { path: await workerSocket(pid) };
+    const { pid: before } = await this.worker(worker);
+    const { listen } = await this.call<{ readonly listen: { readonly host: string; readonly port: number } }>(
+      "PUT",
+      `/millrace/workers/${worker}/listen`,
+      { port: 0 },
+    );
+    // A process that has the port takes the place of the one before.
+    for (;;) {
+      const { state, pid } = await this.worker(worker);
+      if (state === "ready" && pid !== before) return { host: listen.host, port: listen.port };
+      await delay(pollMs);
+    }
   }
 
   /** Drains and ends it. */
