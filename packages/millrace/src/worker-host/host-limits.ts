@@ -26,7 +26,7 @@ export interface HostLimits {
   readonly preparedForMs: number;
   /** How long a request waits for a Worker that is just starting. */
   readonly requestWaitMs: number;
-  /** Between tries to open a Worker's own port. */
+  /** Between tries to open a Worker's own port, at the longest. */
   readonly portRetryMs: number;
   /** Processes starting at the same time. */
   readonly concurrentStarts: number;

@@ -13,6 +13,7 @@ export interface WorkerPortsOptions {
   readonly openToOthers: boolean;
   /** The server's own ports, which no Worker gets. */
   readonly serverPorts: readonly number[];
+  /** The longest wait between tries; the first ones come sooner. */
   readonly retryMs: number;
   readonly logger: Logger;
   /** The Worker's socket is another one now, or it has none any more. */
@@ -40,6 +41,8 @@ interface Port {
   problem: string | undefined;
   opening: Promise<void> | undefined;
   timer: NodeJS.Timeout | undefined;
+  /** In a row. */
+  failures: number;
   /** The log says that it listens. */
   isTold: boolean;
 }
@@ -55,6 +58,8 @@ export function wantedPorts(view: CatalogView): ReadonlyMap<WorkerName, ListenAd
   for (const { name, listen } of view.all("worker")) if (listen !== undefined) wanted.set(name, listen);
   return wanted;
 }
+
+const firstRetryMs = 250;
 
 export class WorkerPorts implements AsyncDisposable {
   readonly #options: WorkerPortsOptions;
@@ -109,6 +114,7 @@ export class WorkerPorts implements AsyncDisposable {
         problem: undefined,
         opening: undefined,
         timer: undefined,
+        failures: 0,
         isTold: false,
       };
       this.#ports.set(worker, port);
@@ -181,13 +187,16 @@ export class WorkerPorts implements AsyncDisposable {
         if (!this.#isClosed && this.#ports.get(worker) === port) this.#opened(port, socket);
         else await socket[Symbol.asyncDispose]();
       } catch (error) {
+        // Soon at first: what is left of a server that was killed ends within moments.
+        const retryInMs = Math.min(retryMs, firstRetryMs * 2 ** Math.min(port.failures, 20));
+        port.failures += 1;
         const problem = error instanceof MillraceError ? error.detail : String(error);
         if (problem !== port.problem) {
           const url = urlOf(address);
-          logger.error("worker.listenFailed", { worker, url, message: problem, retry_in_ms: retryMs });
+          logger.error("worker.listenFailed", { worker, url, message: problem, retry_in_ms: retryInMs });
         }
         port.problem = problem;
-        port.timer = setTimeout(() => this.#open(port), retryMs);
+        port.timer = setTimeout(() => this.#open(port), retryInMs);
         port.timer.unref();
         if (this.#isClosed || this.#ports.get(worker) !== port) clearTimeout(port.timer);
       } finally {
@@ -201,6 +210,7 @@ export class WorkerPorts implements AsyncDisposable {
     const before = port.socket;
     port.socket = socket;
     port.problem = undefined;
+    port.failures = 0;
     port.isTold = false;
     if (before !== undefined) this.#closeSocket(before);
     this.#options.onChange(port.worker);

@@ -76,7 +76,12 @@ export class HostHarness implements AsyncDisposable {
     this.runFolder = runFolder;
   }
 
-  static async open(limits: Partial<HostLimits> = {}, over?: HostHarness, records?: string): Promise<HostHarness> {
+  static async open(
+    limits: Partial<HostLimits> = {},
+    over?: HostHarness,
+    records?: string,
+    openToOthers = false,
+  ): Promise<HostHarness> {
     const runFolder = records ?? (await mkdtemp(join(tmpdir(), "millrace-test-")));
     const engine = over?.engine ?? (await openMemoryEngine({ clock: systemClock }));
     const controlPlane = over?.controlPlane ?? (await ControlPlane.open(engine.catalog, systemClock, systemRandom));
@@ -95,6 +100,7 @@ export class HostHarness implements AsyncDisposable {
       clock: systemClock,
       logger: log,
       runFolder,
+      openToOthers,
       limits: { stopGraceMs: 500, ...limits },
     });
     const harness = new HostHarness(log, engine, controlPlane, host, runFolder);

@@ -100,6 +100,33 @@ test("what a client claims about itself does not reach the Worker through its ow
   assert.ok(seen.headers.includes("x-forwarded-for"));
 });
 
+test("where other machines can connect, nothing they say of where they come from is believed", async () => {
+  await using harness = await HostHarness.open({}, undefined, undefined, true);
+  await harness.deploy({
+    source: `export default { fetch(request) { return Response.json({ url: request.url, headers: [...request.headers].map(([name]) => name) }); } };`,
+  });
+  const port = await harness.listen(0, { host: "0.0.0.0" });
+  const headers = { "X-Real-IP": "1.2.3.4", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https" };
+  const seen = JSON.parse((await ask(port, { headers })).text) as { readonly url: string; readonly headers: string[] };
+  assert.equal(seen.url, `http://127.0.0.1:${port}/`);
+  assert.deepEqual(
+    seen.headers.filter((name) => name.startsWith("x-")),
+    [],
+  );
+});
+
+test("a stored address that is open to other machines stays closed on a server that does not allow it", async () => {
+  await using open = await HostHarness.open({}, undefined, undefined, true);
+  await open.deploy({ source: answering("one") });
+  const port = await open.listen(0, { host: "0.0.0.0" });
+  assert.equal(await textOf(port), "one");
+  await using harness = await HostHarness.over(open);
+  await harness.until(() => events(harness, "worker.listenFailed").length > 0, "it is said");
+  assert.match(String(events(harness, "worker.listenFailed")[0]?.["message"]), /without TLS/);
+  await harness.until(() => harness.host.isReady(app), "it runs");
+  assert.equal(await harness.fetch("/"), "one");
+});
+
 test("clients that ask without a pause are refused by no deploy, and a kept connection breaks in none", async () => {
   await using harness = await HostHarness.open();
   await harness.deploy({ source: answering("version 0") });
