@@ -16,6 +16,8 @@ const lapseMs = 18 * 60_000;
 const newsTakesMs = 90_000;
 /** How late a message may be that is due, when nothing is wrong. Less than any poll. */
 const promptMs = 1_500;
+/** How late a server may learn of a message, on a store that was slow and failed. */
+const hintTakesMs = 180_000;
 /** The same for what no consumer waits for. More than the time until queues are surveyed again. */
 const overdueMs = 15_000;
 
@@ -79,6 +81,8 @@ function watchForOverdue({ world, ledger }: Pick<Simulation, "world" | "ledger">
   const look = (): void => {
     const before = overdue;
     overdue = new Map();
+    // A sweep is planned when a server learns of a message: late on a store that is slow or fails, and by the clock of then.
+    const lateMs = hintTakesMs + world.aheadMs + world.frozenMs;
     for (const { id, messages } of ledger.queues.values()) {
       const retentions = ledger.settings.queuesSince(id, world.mono).map(({ retention_s: s }) => s * 1_000);
       for (const message of messages) {
@@ -86,7 +90,7 @@ function watchForOverdue({ world, ledger }: Pick<Simulation, "world" | "ledger">
         const endedMs = lease === undefined ? 0 : world.now() - lease.endsAt;
         const stuck = (): string => `its lease ended ${endedMs} ms ago, and it was not taken back`;
         ledger.claim(endedMs <= overdueMs, "promptness", stuck, message);
-        if (lease !== undefined || world.now() - storedAt <= Math.max(...retentions)) continue;
+        if (lease !== undefined || world.now() - storedAt <= Math.max(...retentions) + lateMs) continue;
         // A clock that was set back makes later messages look older, and a sweep goes by the order of arrival.
         const same = before.get(message) === trail.length && !world.wentBack;
         ledger.claim(!same, "retention", () => "it is older than its queue's retention, and does not expire", message);

@@ -74,6 +74,15 @@ export class World implements Clock {
     return Math.max(0, ...this.#jumps.map(({ offset }, index) => offset - (this.#jumps[index - 1]?.offset ?? offset)));
   }
 
+  /** Milliseconds the clock was set forward, all told. */
+  get aheadMs(): number {
+    let total = 0;
+    this.#jumps.forEach(({ offset }, index) => {
+      total += Math.max(0, offset - (this.#jumps[index - 1]?.offset ?? offset));
+    });
+    return total;
+  }
+
   /** Milliseconds the clock was set back, all told. */
   get backMs(): number {
     let total = 0;
