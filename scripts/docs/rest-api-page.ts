@@ -18,6 +18,7 @@ interface Operation {
         readonly "application/json"?: { readonly schema: { readonly properties: { result: Schema } } };
         /** Instead of JSON. */
         readonly "application/octet-stream"?: { readonly schema: { readonly description: string } };
+        readonly "application/x-ndjson"?: { readonly schema: { readonly description: string } };
       };
     };
   };
@@ -76,9 +77,14 @@ function describe(method: string, path: string, operation: Operation, shown: Map
     if (type === "application/json") parts.push(shape("Request", shapeOf(schema), operationId, shown));
     else if (typeof schema["description"] === "string") parts.push(`Request, ${code(type)}: ${schema["description"]}.`);
   }
-  const { "application/json": json, "application/octet-stream": file } = responses[200].content;
+  const {
+    "application/json": json,
+    "application/octet-stream": file,
+    "application/x-ndjson": lines,
+  } = responses[200].content;
   if (json !== undefined) parts.push(shape("Result", shapeOf(json.schema.properties.result), operationId, shown));
   if (file !== undefined) parts.push(`Answers a file: ${file.schema.description}.`);
+  if (lines !== undefined) parts.push(`Answers \`application/x-ndjson\`: ${lines.schema.description}.`);
   return parts.join("\n\n");
 }
 

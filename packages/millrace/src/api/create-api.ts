@@ -18,6 +18,7 @@ import { RequestLimit } from "./request-limit.ts";
 import type { Route } from "./route.ts";
 import { buildServer } from "./server.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
+import { transferRoutes } from "./transfer.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { elsewhereRoutes } from "./workers/elsewhere.ts";
 import { scriptRoutes } from "./workers/scripts.ts";
@@ -88,6 +89,7 @@ function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[]
     ...extensionRoutes(dependencies),
     ...accountingRoutes(dependencies),
     ...backupRoutes(dependencies),
+    ...transferRoutes(dependencies),
     ...tokenRoutes(dependencies),
     ...auditRoutes(dependencies),
   ];

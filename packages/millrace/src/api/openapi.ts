@@ -71,12 +71,16 @@ function operationOf(route: Route, path: string): Json {
 
 function responseContent({ result, download }: Route): Json {
   if (download !== undefined) {
-    return { "application/octet-stream": { schema: { type: "string", format: "binary", description: download } } };
+    if (typeof download === "string") {
+      return { "application/octet-stream": { schema: { type: "string", format: "binary", description: download } } };
+    }
+    return { [download.type]: { schema: { type: "string", description: download.what } } };
   }
   return { "application/json": { schema: schemaOf(envelopeOf(result), "output") } };
 }
 
 function requestContent({ body, upload }: Route): Json | undefined {
+  if (typeof upload === "object") return { [upload.type]: { schema: { type: "string", description: upload.what } } };
   if (upload !== undefined) return { "multipart/form-data": { schema: { type: "object", description: upload } } };
   return body === undefined ? undefined : { "application/json": { schema: schemaOf(body, "input") } };
 }

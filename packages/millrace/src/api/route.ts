@@ -46,7 +46,22 @@ export interface Answer<R> {
   readonly messages?: readonly string[] | undefined;
   readonly status?: number | undefined;
   /** Answered instead of the envelope. */
-  readonly file?: { readonly stream: Readable; readonly bytes: number } | undefined;
+  readonly file?: AnswerFile | undefined;
+}
+
+export interface AnswerFile {
+  readonly stream: Readable;
+  readonly bytes: number;
+  /** What it is; absent: bytes of some kind. */
+  readonly type?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A body that is not JSON, for the document. */
+export interface OtherBody {
+  readonly what: string;
+  /** Content type. */
+  readonly type: string;
 }
 
 /** Which error a broken rule of the body means; by default `REQUEST_INVALID`. */
@@ -67,10 +82,10 @@ export interface RouteSpec<B extends z.ZodType, Q extends z.ZodType, R extends z
   readonly body?: B;
   /** Says yes to bodies that `body` takes and would leave as they are, at a fraction of its cost. What it says no to, `body` judges. */
   readonly isUsual?: (input: unknown) => input is z.output<B>;
-  /** What an upload carries when it is not JSON, for the document. */
-  readonly upload?: string;
-  /** What is answered as a file instead of JSON, for the document. */
-  readonly download?: string;
+  /** What an upload carries when it is not JSON, for the document; a text: a multipart form. */
+  readonly upload?: string | OtherBody;
+  /** What is answered as a file instead of JSON, for the document; a text: bytes. */
+  readonly download?: string | OtherBody;
   readonly maxBytes?: number;
   /** What a body beyond `maxBytes` means; by default `REQUEST_TOO_LARGE`. */
   readonly tooLarge?: ErrorCode;

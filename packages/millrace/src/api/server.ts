@@ -131,7 +131,8 @@ function succeed(reply: FastifyReply, answer: Answer<unknown>): FastifyReply {
   const { file, status } = answer;
   if (file !== undefined) {
     // With the length a client can tell a file that was cut short.
-    const headers = { "content-type": "application/octet-stream", "content-length": file.bytes };
+    const { type = "application/octet-stream" } = file;
+    const headers = { ...file.headers, "content-type": type, "content-length": file.bytes };
     return reply.code(200).headers(headers).send(file.stream);
   }
   return sendJson(reply.code(status ?? 200), envelopeText(answer));

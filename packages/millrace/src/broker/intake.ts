@@ -77,6 +77,23 @@ export class Intake {
     return await this.#store(record, messages, now);
   }
 
+  /**
+   * Takes messages in again that were in a queue before, under their ids; those that the queue holds already stay as they are.
+   * All or none. The limits of a send do not apply, nor does the queue's rate limit: nobody sent them now.
+   * Throws the errors of the engine's `send`, `QUEUE_NOT_FOUND` and `BACKLOG_FULL`.
+   */
+  async takeBack(queue: QueueId, messages: readonly NewMessage[]): Promise<SendReceipt & { readonly known: number }> {
+    const { engine, clock } = this.#dependencies;
+    const record = this.#queue(queue);
+    if (messages.length === 0) return { ...(await engine.metrics(queue)), known: 0 };
+    const now = clock.now();
+    await this.#admit({ ...record, messages_per_second: null }, messages);
+    const receipt = await engine.send(queue, messages, { resend: true });
+    const { known = 0 } = receipt;
+    this.#accepted(record, receipt, messages.length - known, now);
+    return { ...receipt, known };
+  }
+
   /** Leaves out what was accepted before. A repetition that overtakes its own first send waits for that to end. */
   async #storeOnce(
     record: QueueRecord,
@@ -118,7 +135,7 @@ export class Intake {
   async #storeMissing(record: QueueRecord, messages: readonly NewMessage[], now: EpochMs): Promise<SendReceipt> {
     await this.#admit(record, messages);
     const receipt = await this.#dependencies.engine.send(record.id, messages, { resend: true });
-    this.#accepted(record, receipt, messages.length, now);
+    this.#accepted(record, receipt, messages.length - (receipt.known ?? 0), now);
     return receipt;
   }
 

@@ -32,10 +32,23 @@ export interface RestClient {
   accountId(): Promise<string>;
   /** Calls a path below the account; answers `result`, checked. */
   call<T>(method: Method, path: string, result: z.ZodType<T>, body?: unknown): Promise<T>;
+  /** Sends a text that is not JSON, and answers as `call` does. */
+  post<T>(path: string, result: z.ZodType<T>, text: string): Promise<T>;
+  /** Reads a text below the account. */
+  readText(path: string): Promise<{ readonly text: string; readonly header: (name: string) => string | undefined }>;
   /** Opens a file below the account, to be read to its end. */
   download(path: string): Promise<Download>;
   /** What the API adds for people beside the result goes here. */
   onNote: (text: string) => void;
+}
+
+/** A body that is sent as it is. */
+class Text {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
 }
 
 const failureEnvelope = z.object({ errors: z.array(responseError).min(1) });
@@ -53,6 +66,15 @@ export function createRestClient(target: Target): RestClient {
         return { bytes: Number(response.headers.get("content-length")), chunks: response.body };
       }
       throw refusal(response.status, parseJson(await response.text())) ?? unexpected("GET", path, response.status);
+    },
+    async post(path, result, text) {
+      return await request("POST", `/accounts/${await client.accountId()}${path}`, result, new Text(text));
+    },
+    async readText(path) {
+      const response = await ask(target, "GET", `/accounts/${await client.accountId()}${path}`, undefined);
+      const text = await textOf(target, response);
+      if (response.ok) return { text, header: (name) => response.headers.get(name) ?? undefined };
+      throw refusal(response.status, parseJson(text)) ?? unexpected("GET", path, response.status);
     },
     async call(method, path, result, body) {
       return await request(method, `/accounts/${await client.accountId()}${path}`, result, body);
@@ -104,9 +126,9 @@ async function ask({ api, token }: Target, method: Method, path: string, body: u
       method,
       headers: {
         authorization: `Bearer ${token}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(body === undefined ? {} : { "content-type": body instanceof Text ? "text/plain" : "application/json" }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : body instanceof Text ? body.text : JSON.stringify(body),
     });
   } catch (error) {
     throw unreachable(api, error);

@@ -2,7 +2,9 @@
 
 /** The part of `process.stdout` that commands use. */
 export interface TextOutput {
+  /** False: it has enough for now, and calls back once it wants more. */
   write(text: string): unknown;
+  once?(event: "drain", listener: () => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

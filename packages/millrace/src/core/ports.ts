@@ -47,6 +47,8 @@ export interface SendReceipt {
   /** The queue just after this send, these messages included. */
   readonly backlog: Backlog;
   readonly readiness: Readiness;
+  /** With `resend`: how many of the messages were there already. */
+  readonly known?: number;
 }
 
 export interface LeaseRequest {

@@ -270,6 +270,18 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   "queue.paused": event({ level: "info", subject: field("queue"), text: () => "deliveries paused" }),
   /** queue */
   "queue.resumed": event({ level: "info", subject: field("queue"), text: () => "deliveries resumed" }),
+  /** queue, actor */
+  "queue.exported": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `${f.text("actor")} began an export of its messages`,
+  }),
+  /** queue, actor */
+  "queue.imported": event({
+    level: "info",
+    subject: field("queue"),
+    text: (f) => `${f.text("actor")} began an import of messages`,
+  }),
   /** queue, count */
   "queue.purged": event({
     level: "info",

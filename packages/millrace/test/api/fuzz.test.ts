@@ -136,6 +136,7 @@ test("no request makes the server fail", async () => {
         ...(operation.method !== "GET" && { payload: body }),
       });
       assert.ok(response.statusCode < 500, `${response.statusCode} ${response.payload}`);
+      if (response.headers["content-type"] === "application/x-ndjson" && response.statusCode === 200) return;
       assert.equal(response.headers["content-type"], "application/json");
       const envelope = JSON.parse(response.payload) as { success: boolean; errors: { message: string }[] };
       assert.equal(envelope.success, response.statusCode < 300);

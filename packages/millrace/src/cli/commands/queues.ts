@@ -8,6 +8,7 @@ import { addQueueConsumers } from "./queue-consumers.ts";
 import { addQueueInspection } from "./queue-inspection.ts";
 import { addQueueMessages } from "./queue-messages.ts";
 import { addQueueRedrive } from "./queue-redrive.ts";
+import { addQueueTransfer } from "./queue-transfer.ts";
 
 export function addQueues(program: Command, context: CommandContext): void {
   const queues = program
@@ -20,6 +21,7 @@ export function addQueues(program: Command, context: CommandContext): void {
   addQueueChanges(queues, context);
   addQueueMessages(queues, context);
   addQueueRedrive(queues, context);
+  addQueueTransfer(queues, context);
   addQueueConsumers(queues, context);
   examples(
     queues,

@@ -12,3 +12,4 @@ export * from "./queues.ts";
 export * from "./subscriptions.ts";
 export * from "./tokens.ts";
 export * from "./workers.ts";
+export * from "./transfer.ts";

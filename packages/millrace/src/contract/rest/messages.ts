@@ -17,7 +17,7 @@ export type MessageMetrics = z.infer<typeof messageMetrics>;
 const delaySeconds = z.number({ error: "expected a whole number of seconds" });
 
 const messageIdPattern = /^[0-9a-f]{32}$/;
-const messageId = z
+export const messageId = z
   .string({ error: "expected 32 lower-case hex digits" })
   .regex(messageIdPattern, { error: "expected 32 lower-case hex digits" });
 

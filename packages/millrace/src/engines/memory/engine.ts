@@ -64,11 +64,13 @@ class MemoryEngine implements StorageEngine {
   ): Promise<SendReceipt> {
     const queue = this.#queue(id);
     const now = this.#clock.now();
+    let known = 0;
     for (const message of messages) {
-      if (options.resend === true && queue.holds(message.id)) continue;
-      queue.add(message, now);
+      if (options.resend === true && queue.holds(message.id)) known += 1;
+      else queue.add(message, now);
     }
-    return this.#woken(id, queue);
+    const receipt = this.#woken(id, queue);
+    return options.resend === true ? { ...receipt, known } : receipt;
   }
 
   async lease(id: QueueId, request: LeaseRequest): Promise<LeasedBatch> {

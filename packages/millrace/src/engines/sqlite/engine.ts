@@ -113,7 +113,8 @@ class SqliteEngine implements StorageEngine {
     const answer = await this.#link.send(sendFrameLength(queue, messages), (buffer, at) =>
       writeSendFrame(buffer, at, send),
     );
-    return receiptOf(answer, queue);
+    const receipt = receiptOf(answer, queue);
+    return send.resend ? { ...receipt, known: answer.result as number } : receipt;
   }
 
   async lease(queue: QueueId, request: LeaseRequest): Promise<LeasedBatch> {

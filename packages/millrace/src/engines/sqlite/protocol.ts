@@ -153,7 +153,8 @@ export interface LeasedFrame {
 }
 
 export interface Results {
-  readonly send: undefined;
+  /** Of a resend: how many messages were there already. */
+  readonly send: number | undefined;
   /** `undefined`: nothing is leased. */
   readonly lease: LeasedFrame | undefined;
   readonly settle: { readonly done: number; readonly late: readonly LeaseId[]; readonly stale: readonly LeaseId[] };

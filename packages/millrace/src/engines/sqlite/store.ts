@@ -246,9 +246,9 @@ export class Store {
   #perform(ledger: Ledger, group: Group, request: Request, bytes: Buffer): Results[Operation] {
     switch (request.op) {
       case "send": {
-        send(ledger, request);
+        const known = send(ledger, request);
         group.touch(request.queue, true, request.now);
-        return undefined;
+        return request.resend ? known : undefined;
       }
       case "lease": {
         const leased = lease(ledger, request, group.bytes);

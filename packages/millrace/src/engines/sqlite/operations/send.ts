@@ -10,16 +10,20 @@ import type { SendFrame } from "../send-frame.ts";
 /** How far back from its send time a resent message is looked for, in case the clock was set. */
 const clockSlackMs = 60_000;
 
-/** Throws `QUEUE_NOT_FOUND` before anything happens. */
-export function send(ledger: Ledger, request: SendFrame): void {
+/** Answers how many messages of a resend were there already. Throws `QUEUE_NOT_FOUND` before anything happens. */
+export function send(ledger: Ledger, request: SendFrame): number {
   const queue = ledger.queue(request.queue);
   const known = request.resend ? knownIds(ledger, queue, request) : undefined;
   const { now, messages } = request;
+  let skipped = 0;
   let run: { first: number; count: number; storedAt: EpochMs } | undefined;
   for (const { record, visibleAt } of messages) {
     if (known !== undefined) {
       const { id } = readHeader(record);
-      if (known.has(id)) continue;
+      if (known.has(id)) {
+        skipped += 1;
+        continue;
+      }
       known.add(id);
     }
     const position = ledger.append(queue, record);
@@ -35,6 +39,7 @@ export function send(ledger: Ledger, request: SendFrame): void {
   }
   if (run !== undefined) ledger.appendFresh(queue, run);
   if (messages.length > 0) ledger.change(queue);
+  return skipped;
 }
 
 /** Which of the request's ids the queue still holds. Reads the log on from the time of the oldest of them. */
