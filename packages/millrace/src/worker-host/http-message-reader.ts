@@ -61,13 +61,8 @@ export class HttpMessageReader {
   next(): HttpMessage | undefined {
     if (this.#state === "head" && !this.#readHead()) return undefined;
     if (this.#state === "sized" ? !this.#readData() : !this.#readChunks()) return undefined;
-    const [first = none, ...others] = this.#parts;
-    const whole = others.length === 0 ? first : Buffer.concat(this.#parts, this.#length);
-    const message = {
-      head: this.#head,
-      body: this.#length > this.#most ? undefined : whole,
-      length: this.#length,
-    };
+    const length = this.#length;
+    const message = { head: this.#head, body: length > this.#most ? undefined : this.#body(), length };
     this.#state = "head";
     this.#length = 0;
     this.#parts = [];
@@ -82,6 +77,10 @@ export class HttpMessageReader {
   /** Whether the connection is between two messages. */
   get isIdle(): boolean {
     return this.#state === "head" && this.#rest.length === 0;
+  }
+
+  #body(): Buffer {
+    return this.#parts.length > 1 ? Buffer.concat(this.#parts, this.#length) : (this.#parts[0] ?? none);
   }
 
   #readHead(): boolean {
