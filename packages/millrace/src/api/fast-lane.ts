@@ -46,7 +46,8 @@ function fastLane(options: LaneOptions): (request: IncomingMessage, response: Se
   const idEnd = start.length + idLength;
   const byAction = new Map<string, Route>();
   for (const route of options.routes) {
-    if (route.plane !== "control" && route.method === "POST" && route.path.startsWith(`${queuePath}/`)) {
+    const isJson = route.upload === undefined && route.download === undefined;
+    if (isJson && route.plane !== "control" && route.method === "POST" && route.path.startsWith(`${queuePath}/`)) {
       byAction.set(route.path.slice(queuePath.length), route);
     }
   }

@@ -6,6 +6,11 @@ import { headerOf } from "./admission.ts";
 export function originOf(request: IncomingMessage): string {
   // A proxy that ends TLS says so. It decides only how this client is told to come back.
   const scheme = headerOf(request, "x-forwarded-proto") === "https" ? "https" : "http";
-  const { localAddress = "localhost", localPort = 80 } = request.socket;
-  return `${scheme}://${request.headers.host ?? `${localAddress}:${localPort}`}`;
+  return `${scheme}://${request.headers.host ?? ownAddress(request)}`;
+}
+
+/** Asks the system, so only when it is needed: that took a thirtieth of a push. */
+function ownAddress({ socket }: IncomingMessage): string {
+  const { localAddress = "localhost", localPort = 80 } = socket;
+  return `${localAddress}:${localPort}`;
 }
