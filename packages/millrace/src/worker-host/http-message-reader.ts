@@ -137,7 +137,8 @@ export class HttpMessageReader {
     const taken = Math.min(this.#missing, this.#rest.length);
     if (taken > 0) {
       this.#length += taken;
-      if (this.#length > this.#most) this.#parts = [];
+      // Of what is forgotten the beginning stays, which may be asked for.
+      if (this.#length > this.#most) this.#parts = this.#parts.slice(0, 1);
       else this.#parts.push(this.#rest.subarray(0, taken));
       this.#skip(taken);
       this.#missing -= taken;

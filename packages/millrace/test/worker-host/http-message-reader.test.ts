@@ -90,6 +90,18 @@ test("the first byte of a body is known before the rest", () => {
   assert.equal(reader.isIdle, true);
 });
 
+test("the first byte of a body is known, too, when the body has become too large", () => {
+  const reader = new HttpMessageReader(() => 1);
+  reader.push(Buffer.from("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na"));
+  assert.equal(reader.next(), undefined);
+  reader.push(Buffer.from("bcd"));
+  assert.equal(reader.next(), undefined);
+  assert.equal(reader.firstBodyByte, 0x61);
+  reader.push(Buffer.from("efghi"));
+  const { body, length } = reader.next() ?? {};
+  assert.deepEqual([body, length], [undefined, 9]);
+});
+
 const request = (...lines: readonly string[]): string => `POST / HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`;
 
 const refused: Readonly<Record<string, string>> = {
