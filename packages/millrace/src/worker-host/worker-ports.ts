@@ -74,6 +74,7 @@ export class WorkerPorts implements AsyncDisposable {
 
   /** Opens an address for a Worker; port 0: any free one. Throws `HOST_NOT_LOOPBACK`, `PORT_UNAVAILABLE`. */
   async reserve(worker: WorkerName, wanted: ListenAddress): Promise<PortReservation> {
+    await this.#ports.get(worker)?.opening; // it may be this very address
     const held = this.#ports.get(worker);
     const isHeld = held !== undefined && isSame(held.address, wanted);
     if (isHeld && held.socket?.isOpen === true) return keep(held.address);
@@ -180,6 +181,7 @@ export class WorkerPorts implements AsyncDisposable {
   #open(port: Port): void {
     const { worker, address } = port;
     const { retryMs, logger } = this.#options;
+    clearTimeout(port.timer);
     port.opening = (async () => {
       try {
         this.#check(address);
@@ -187,6 +189,7 @@ export class WorkerPorts implements AsyncDisposable {
         if (!this.#isClosed && this.#ports.get(worker) === port) this.#opened(port, socket);
         else await socket[Symbol.asyncDispose]();
       } catch (error) {
+        if (port.socket?.isOpen === true) return; // a command was first
         // Soon at first: what is left of a server that was killed ends within moments.
         const retryInMs = Math.min(retryMs, firstRetryMs * 2 ** Math.min(port.failures, 20));
         port.failures += 1;

@@ -1,8 +1,13 @@
 // `millrace workers listen`, and how a Worker's own port is shown.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
+import { listenWorker } from "../../src/broker/index.ts";
+import type { WorkerName } from "../../src/core/index.ts";
 import { uploadWorker } from "../api/upload.ts";
 import { cli, startApiServer } from "./cli-harness.ts";
 import type { CliResult } from "./cli-harness.ts";
@@ -34,4 +39,25 @@ test("what cannot be is said: no port named, two wishes at once, no number, a ho
   assert.match(await refusal("my-app", "--listen-port", "70000"), /from 0 to 65535/);
   assert.match(await refusal("my-app", "--listen-port", "0", "--listen-host", "0.0.0.0"), /without TLS.*--insecure/);
   assert.match(await refusal("absent", "--listen-port", "0"), /absent does not exist/);
+});
+
+test("doctor says which Worker cannot be reached through its own port", async () => {
+  await using server = await startApiServer();
+  await uploadWorker(server.harness, "my-app");
+  const ports = async (): Promise<string> =>
+    /^.*Ports .*$/m.exec((await cli(["doctor"], { cwd: tmpdir(), env: server.env })).stdout)?.[0] ?? "";
+  assert.match(await ports(), /^-- .*no Worker has a port of its own$/);
+  await cli(["workers", "listen", "my-app", "--listen-port", "0"], { cwd: tmpdir(), env: server.env });
+  assert.match(await ports(), /^ok .*1 Worker with a port of its own$/);
+  const taker = createServer().listen(0, "127.0.0.1");
+  await once(taker, "listening");
+  const { port } = taker.address() as AddressInfo;
+  const { controlPlane, host } = server.harness;
+  const name = "my-app" as WorkerName;
+  await controlPlane.change("test", (view, context) =>
+    listenWorker(view, context, { name, listen: { host: "127.0.0.1", port } }),
+  );
+  await host.ports.whenKnown(name);
+  assert.match(await ports(), new RegExp(`^BAD .*my-app cannot .*:${port}, not open: Port ${port} is in use`));
+  taker.close();
 });

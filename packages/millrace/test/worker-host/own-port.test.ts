@@ -6,10 +6,10 @@ import { readdir, readlink } from "node:fs/promises";
 import { createServer as createHttpServer, get } from "node:http";
 import type { ServerResponse } from "node:http";
 import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { test } from "node:test";
 import { Worker as Thread } from "node:worker_threads";
-import { putRecord } from "../../src/core/index.ts";
+import { listenWorker } from "../../src/broker/index.ts";
 import type { WorkerName } from "../../src/core/index.ts";
 import { ListeningSocket } from "../../src/worker-host/listening-socket.ts";
 import type { ClientsSaw, ConstantClients } from "./constant-clients.ts";
@@ -166,8 +166,12 @@ test("while a crashed process is replaced, connections wait instead of being ref
   await harness.deploy({ source: answering("back") });
   const port = await harness.listen();
   await harness.until(() => events(harness, "worker.listening").length > 0, "it is told");
-  process.kill(harness.host.describe(app)?.pid ?? 0, "SIGKILL");
-  await harness.until(() => !harness.host.isReady(app), "its end is noticed");
+  const pid = harness.host.describe(app)?.pid ?? 0;
+  process.kill(pid, "SIGKILL");
+  await harness.until(
+    () => events(harness, "worker.exited").some((fields) => fields["pid"] === pid),
+    "its end is noticed",
+  );
   const answers = await Promise.all(Array.from({ length: 10 }, async () => await textOf(port)));
   assert.deepEqual([...new Set(answers)], ["back"]);
 });
@@ -252,25 +256,25 @@ test("a port that cannot be opened is refused with the reason", async () => {
   assert.equal(await harness.listen(port), port, "its own port may be given to it again");
 });
 
-test("a port taken by somebody else at the start is said, the Worker runs without it, and gets it as soon as it is free", async () => {
+/** A host whose Worker shall have a port that somebody else has, on which it was started. */
+async function openWithTakenPort(portRetryMs: number): Promise<{ harness: HostHarness; port: number; taker: Server }> {
   const taker = createServer().listen(0, "127.0.0.1");
   await once(taker, "listening");
   const { port } = taker.address() as AddressInfo;
-  await using harness = await HostHarness.open({ portRetryMs: 20 });
+  const harness = await HostHarness.open({ portRetryMs });
   const { version } = await harness.version({ source: answering("one") });
   await harness.store(version);
-  await harness.controlPlane.change("test", (view) => {
-    const worker = view.get("worker", "app");
-    assert.ok(worker !== undefined);
-    return {
-      operations: [putRecord("worker", "app", { ...worker, listen: { host: "127.0.0.1", port } })],
-      audit: [],
-      result: undefined,
-    };
-  });
+  await harness.controlPlane.change("test", (view, context) =>
+    listenWorker(view, context, { name: app, listen: { host: "127.0.0.1", port } }),
+  );
   await harness.until(() => events(harness, "worker.listenFailed").length > 0, "it is said");
-  const [failed] = events(harness, "worker.listenFailed");
-  assert.deepEqual(failed, {
+  return { harness, port, taker };
+}
+
+test("a port taken by somebody else at the start is said, the Worker runs without it, and gets it as soon as it is free", async () => {
+  const { harness: opened, port, taker } = await openWithTakenPort(20);
+  await using harness = opened;
+  assert.deepEqual(events(harness, "worker.listenFailed")[0], {
     worker: "app",
     url: `http://127.0.0.1:${port}`,
     message: `Port ${port} is in use by another program`,
@@ -282,6 +286,17 @@ test("a port taken by somebody else at the start is said, the Worker runs withou
   await harness.until(() => events(harness, "worker.listening").length > 0, "it has the port");
   assert.equal(await textOf(port), "one");
   assert.equal(events(harness, "worker.listenFailed").length, 1, "said once");
+});
+
+test("a port that could not be opened is opened at once when it is asked for again", async () => {
+  const { harness: opened, port, taker } = await openWithTakenPort(3_600_000);
+  await using harness = opened;
+  await assert.rejects(harness.listen(port), { code: "PORT_UNAVAILABLE" });
+  const closed = once(taker, "close");
+  taker.close();
+  await closed;
+  assert.equal(await harness.listen(port), port);
+  assert.equal(await textOf(port), "one");
 });
 
 test("a process has the descriptor of its own Worker's port and no other", { skip: linuxOnly() }, async () => {

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
 import { z } from "zod";
+import { hostedWorkerView } from "../../contract/rest/index.ts";
 import { findServerFile, isOpenToOthers, readServerFile, settingTable } from "../../config/index.ts";
 import type { ServerFile } from "../../config/index.ts";
 import { exitCodes, failureText } from "../command-failure.ts";
@@ -17,6 +18,7 @@ import { createRestClient } from "../rest-client.ts";
 import { addTargetOptions, findTarget } from "../target.ts";
 import type { TargetOptions } from "../target.ts";
 import { checkMessages } from "./doctor-messages.ts";
+import { checkPorts } from "./worker-ports.ts";
 import { findWrangler } from "../wrangler/project-wrangler.ts";
 
 interface Finding {
@@ -88,6 +90,16 @@ const checks: Readonly<Record<string, Check>> = {
   Messages: async (context, options) => {
     try {
       return await checkMessages(context, options);
+    } catch (error) {
+      return { verdict: "bad", text: `cannot be checked: ${failureText(error)}` };
+    }
+  },
+  Ports: async ({ terminal }, options) => {
+    const found = await findTarget(options, terminal);
+    if (found.kind === "none") return { verdict: "note", text: "of Workers: no server runs" };
+    try {
+      const client = createRestClient(found.target);
+      return checkPorts(await client.call("GET", "/millrace/workers", z.array(hostedWorkerView)));
     } catch (error) {
       return { verdict: "bad", text: `cannot be checked: ${failureText(error)}` };
     }

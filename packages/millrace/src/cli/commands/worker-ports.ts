@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import type { z } from "zod";
 import { hostedWorkerView, listenPort } from "../../contract/rest/index.ts";
+import { plural } from "../../observability/index.ts";
 import { clientAction } from "../client-command.ts";
 import type { Outcome } from "../client-command.ts";
 import { CommandFailure } from "../command-failure.ts";
@@ -58,4 +59,20 @@ async function listenOn(client: RestClient, options: ListenOptions, name: string
 export function portText({ listen }: HostedWorker): string | undefined {
   if (listen === undefined || listen.open) return listen?.url;
   return `${listen.url}, not open${listen.problem === undefined ? "" : `: ${listen.problem}`}`;
+}
+
+/** What `millrace doctor` says of all own ports. */
+export function checkPorts(workers: readonly HostedWorker[]): {
+  readonly verdict: "good" | "note" | "bad";
+  readonly text: string;
+} {
+  const closed = workers.filter(({ listen }) => listen?.open === false);
+  if (closed.length > 0) {
+    const said = closed.map((worker) => `${worker.name} cannot be reached through ${portText(worker)}`).join("; ");
+    return { verdict: "bad", text: `${said}. Free the port, or choose another: millrace workers listen` };
+  }
+  const open = workers.filter(({ listen }) => listen !== undefined).length;
+  return open === 0
+    ? { verdict: "note", text: "no Worker has a port of its own" }
+    : { verdict: "good", text: `${plural(open, "Worker")} with a port of its own` };
 }
