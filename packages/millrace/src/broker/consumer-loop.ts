@@ -1,8 +1,9 @@
 // Delivers one queue to one Worker: waits for a batch, leases it, hands it over, settles it.
 //
 // States, derived from what it holds rather than stored: idle (nothing due: an alarm or a wake-up moves it on), leasing (one
-// lease call at a time), delivering (up to the concurrency target at once), stopped (never leases again; what is being
-// delivered finishes). Wake-ups only set facts and call `#advance`; the loop takes a bounded batch when it is ready.
+// lease call at a time), delivering (up to the concurrency target at once), settling (handlers that ended make room for the next
+// batch at once, up to a bound), stopped (never leases again; what is being delivered and settled finishes). Wake-ups only set
+// facts and call `#advance`; the loop takes a bounded batch when it is ready.
 
 import {
   after,
@@ -63,6 +64,11 @@ const firstBackoffMs = 50;
 const lastBackoffMs = 5_000;
 /** How often a place that other servers hold is asked for again, and one that could not be freed is freed again. */
 const slotPollMs = 500;
+/**
+ * Deliveries whose handler has ended and whose settlement is on its way to the disk. The next batch does not wait for it: settlements
+ * of a busy queue share a sync, and the Worker is kept busy meanwhile. A disk that falls behind stops the loop here.
+ */
+const mostSettling = 64;
 
 /** Why the loop does not move; for `explain` and the console. */
 export type LoopState =
@@ -79,6 +85,8 @@ export class ConsumerLoop {
   readonly #dependencies: ConsumerLoopDependencies;
   readonly #alarmKey: string;
   readonly #deliveries = new Map<AbortController, Promise<void>>();
+  /** Of these, those whose handler has not ended. */
+  #running = 0;
   #queue: QueueRecord;
   #consumer: WorkerConsumerRecord;
   #readiness = unknownReadiness;
@@ -102,8 +110,9 @@ export class ConsumerLoop {
     this.#alarmKey = `deliver:${queue.id}:${ConsumerLoop.#created}`;
   }
 
+  /** Deliveries whose handler has not ended. */
   get inFlight(): number {
-    return this.#deliveries.size;
+    return this.#running;
   }
 
   get lastFailure(): { readonly at: EpochMs; readonly detail: string } | undefined {
@@ -158,8 +167,8 @@ export class ConsumerLoop {
     if (!this.#dependencies.target.isReady(this.#consumer.script)) return { kind: "workerNotReady" };
     const now = this.#dependencies.clock.now();
     if (this.#backoff !== undefined && this.#backoff.until > now) return { kind: "backingOff", ...this.#backoff };
-    if (this.#deliveries.size >= this.concurrencyTarget)
-      return { kind: "atConcurrency", inFlight: this.#deliveries.size };
+    if (this.#running >= this.concurrencyTarget || this.#deliveries.size - this.#running >= mostSettling)
+      return { kind: "atConcurrency", inFlight: this.#running };
     const decision = decideWindow(this.#readinessAt(now), this.#window, now);
     return decision.kind === "wait" ? { kind: "waiting", until: decision.at } : { kind: "leasing" };
   }
@@ -220,7 +229,7 @@ export class ConsumerLoop {
         return;
       }
       const window = this.#window;
-      const batch = await engine.lease(queue.id, { max: window.size, window, visibility, holder });
+      const batch = await engine.lease(queue.id, { max: window.size, window, visibility, holder, durable: false });
       this.#readiness = batch.readiness;
       observe(queue, batch.readiness);
       if (batch.batch !== undefined) {
@@ -244,7 +253,16 @@ export class ConsumerLoop {
 
   #start(batch: BatchId, leased: LeasedBatch, slot: Slot): void {
     const controller = new AbortController();
-    const delivery = this.#deliver(batch, leased, controller.signal)
+    this.#running += 1;
+    let hasMadeRoom = false;
+    const makeRoom = (): void => {
+      if (hasMadeRoom) return;
+      hasMadeRoom = true;
+      this.#running -= 1;
+      void this.#free(slot);
+      this.#advance();
+    };
+    const delivery = this.#deliver(batch, leased, controller.signal, makeRoom)
       .catch((error: unknown) => {
         // The leases end by themselves and the messages come back.
         this.#dependencies.logger.error("settle.failed", {
@@ -253,8 +271,8 @@ export class ConsumerLoop {
           error: String(error),
         });
       })
-      .then(async () => await this.#free(slot))
       .finally(() => {
+        makeRoom();
         this.#deliveries.delete(controller);
         this.#advance();
       });
@@ -275,7 +293,8 @@ export class ConsumerLoop {
     }
   }
 
-  async #deliver(batch: BatchId, leased: LeasedBatch, signal: AbortSignal): Promise<void> {
+  /** `makeRoom` is called once, when the handler has ended and its batch is about to be settled. */
+  async #deliver(batch: BatchId, leased: LeasedBatch, signal: AbortSignal, makeRoom: () => void): Promise<void> {
     const { target, settler, clock, logger, observe } = this.#dependencies;
     const queue = this.#queue;
     const consumer = this.#consumer;
@@ -290,14 +309,13 @@ export class ConsumerLoop {
       ...attemptRange(messages),
     });
 
-    const outcome = await target.deliver(
-      consumer.script,
-      { queue: queue.name, messages, backlog: leased.backlog },
-      signal,
-    );
+    const delivery = { queue: queue.name, messages, backlog: leased.backlog };
+    const outcome = await target.deliver(consumer.script, delivery, signal);
     const result = resultOf(outcome);
+    this.#learnOutcome(outcome, result);
     let decisions: readonly Decision[] = [];
-    const receipt = await settler.settle(queue.id, consumer, (policy) => {
+    // Asked for before the next lease is, so that both travel to the store together.
+    const settling = settler.settle(queue.id, consumer, (policy) => {
       if (result === undefined || policy === undefined) {
         decisions = messages.map(() => ({ kind: "release" }));
         return { each: [], whole: [{ batch, decision: { kind: "release" } }] };
@@ -305,15 +323,16 @@ export class ConsumerLoop {
       decisions = settleDelivery(messages, result, policy, clock.now());
       return settleRequest(batch, messages, decisions);
     });
+    makeRoom();
+    const receipt = await settling;
     this.#readiness = receipt.readiness;
     observe(queue, receipt.readiness);
-    this.#learn(outcome, result, receipt.readiness);
+    if (result !== undefined) this.#learnDemand(result, receipt.readiness);
     this.#report(consumer, batch, messages, decisions, outcome, clock.now() - startedAt);
   }
 
-  /** Adjusts concurrency and backoff after a delivery. */
-  #learn(outcome: DeliveryOutcome, result: DeliveryResult | undefined, readiness: Readiness): void {
-    const { clock } = this.#dependencies;
+  /** Adjusts the backoff once the handler has ended. */
+  #learnOutcome(outcome: DeliveryOutcome, result: DeliveryResult | undefined): void {
     if (result === undefined) {
       if (outcome.kind === "cancelled") return;
       this.#failures += 1;
@@ -322,12 +341,19 @@ export class ConsumerLoop {
     }
     this.#failures = 0;
     const failed = result.outcome !== "ok";
+    this.#lastFailure = failed
+      ? { at: this.#dependencies.clock.now(), detail: failureText(outcome, result) }
+      : undefined;
+  }
+
+  /** Adjusts concurrency once the batch is settled. */
+  #learnDemand({ outcome }: DeliveryResult, readiness: Readiness): void {
+    const failed = outcome !== "ok";
     this.#concurrency = reconsider(
       this.#concurrency,
       { failed, ready: readiness.ready, batchSize: this.#consumer.batch_size },
       this.#ceiling,
     );
-    this.#lastFailure = failed ? { at: clock.now(), detail: failureText(outcome, result) } : undefined;
   }
 
   #report(

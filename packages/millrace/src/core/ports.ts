@@ -59,6 +59,11 @@ export interface LeaseRequest {
   /** How long the lease hides the messages. */
   readonly visibility: Milliseconds;
   readonly holder: Holder;
+  /**
+   * Absent or `true`: the lease is as safe as a message when it is answered. `false`: when the machine fails it may be as if it had
+   * never been asked for, which is what becomes of the leases of a server that ends anyway; so nobody need wait for the disk.
+   */
+  readonly durable?: boolean;
 }
 
 /** Decisions on leased messages, applied in one atomic step. */

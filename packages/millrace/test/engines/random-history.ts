@@ -296,7 +296,9 @@ class HistoryRun {
       window === undefined || decideWindow(queue.readiness(now), window, now).kind === "deliver"
         ? Math.min(each.max, queue.ready(now).length)
         : 0;
-    const leased = await this.#engine.lease(this.#id(each.queue), { max: each.max, window, visibility, holder });
+    const durable = each.holder === 0;
+    const request = { max: each.max, window, visibility, holder, durable };
+    const leased = await this.#engine.lease(this.#id(each.queue), request);
     assert.equal(leased.messages.length, expected);
     assert.equal(leased.batch === undefined, expected === 0);
     const { batch } = leased;

@@ -115,7 +115,16 @@ function sending(to: QueueId, count: number, size: number, delayMs = 0): Waiting
 
 function leasing(max: number): WaitingRequest {
   const holder = "server:1" as Holder;
-  return ask({ op: "lease", queue, now, max, window: undefined, visibility: milliseconds(60_000), holder });
+  return ask({
+    op: "lease",
+    queue,
+    now,
+    max,
+    window: undefined,
+    visibility: milliseconds(60_000),
+    holder,
+    durable: true,
+  });
 }
 
 function resultOf<O extends keyof Results>(_operation: O, answer: Answer | undefined): Results[O] {

@@ -7,7 +7,7 @@ import { openDatabase } from "../../src/engines/sqlite/database.ts";
 import { sqliteEngineOn } from "../../src/engines/sqlite/engine.ts";
 import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
 import { PromiseFile } from "../../src/engines/sqlite/promise-file.ts";
-import { done } from "../../src/engines/sqlite/protocol.ts";
+import { done, laneOf } from "../../src/engines/sqlite/protocol.ts";
 import { readSendFrame } from "../../src/engines/sqlite/send-frame.ts";
 import { sqliteErrorCode } from "../../src/engines/sqlite/sql.ts";
 import { readStandings, standingsFrame } from "../../src/engines/sqlite/standings-frame.ts";
@@ -92,7 +92,7 @@ class InProcessLink implements StoreLink {
     this.assertOpen();
     let group: ReturnType<Store["run"]>;
     try {
-      group = this.#store.run([request]);
+      group = this.#store.run([request], { syncs: laneOf(request.request) === "synced" });
     } catch (error) {
       this.broken = error;
       throw new MillraceError("UNKNOWN_OUTCOME", "The storage engine failed", { cause: error });

@@ -118,9 +118,9 @@ class SqliteEngine implements StorageEngine {
   }
 
   async lease(queue: QueueId, request: LeaseRequest): Promise<LeasedBatch> {
-    const { max, window, visibility, holder } = request;
+    const { max, window, visibility, holder, durable = true } = request;
     const now = this.#clock.now();
-    const { answer, result } = await this.#ask({ op: "lease", queue, now, max, window, visibility, holder });
+    const { answer, result } = await this.#ask({ op: "lease", queue, now, max, window, visibility, holder, durable });
     const receipt = receiptOf(answer, queue);
     if (result === undefined) return { batch: undefined, messages: [], ...receipt };
     return { batch: batchId(result.batch), messages: readLeasedFrame(answer.bytes, result), ...receipt };

@@ -44,6 +44,7 @@ export interface LeaseMessage extends Timed {
   readonly window: BatchWindow | undefined;
   readonly visibility: Milliseconds;
   readonly holder: Holder;
+  readonly durable: boolean;
 }
 
 export interface SettleMessage extends Timed, SettleRequest {
@@ -208,6 +209,16 @@ export const done = 0;
 /** A number stands for so many sends; the frames of all sends follow one another at the start of `bytes`. */
 export type Step = number | Exclude<Request, SendMessage>;
 
+/**
+ * What is asked in one lane is answered in the order in which it was asked. `swift`: answered without waiting for the disk, before
+ * what shares a group with it.
+ */
+export type Lane = "swift" | "synced";
+
+export function laneOf(request: Request): Lane {
+  return request.op === "lease" && !request.durable ? "swift" : "synced";
+}
+
 export interface RequestMessage {
   readonly kind: "requests";
   readonly steps: readonly Step[];
@@ -220,6 +231,7 @@ export type FromThread =
   | { readonly kind: "opened" }
   | {
       readonly kind: "answers";
+      readonly lane: Lane;
       readonly answers: readonly Answer[];
       readonly standings: StandingsFrame;
       readonly bytes: Uint8Array | undefined;

@@ -106,15 +106,18 @@ export class Store {
     this.lost = this.#findLoss(this.#memory);
   }
 
-  /** Answers all requests; what they did is on disk when it returns. Throws when memory cannot be read again, time after time. */
-  run(requests: readonly WaitingRequest[]): GroupAnswer {
+  /**
+   * Answers all requests. What they did is on disk when it returns; with `syncs: false` it may be forgotten when the machine
+   * fails, until a later group is on disk. Throws when memory cannot be read again, time after time.
+   */
+  run(requests: readonly WaitingRequest[], { syncs = true }: { readonly syncs?: boolean } = {}): GroupAnswer {
     const group = new Group();
     try {
-      return this.#runTogether(group, requests);
+      return this.#runTogether(group, requests, syncs);
     } catch (error) {
       if (this.#unreadable >= readingTries) throw error;
       this.#rollBack();
-      return requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests);
+      return requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests, syncs);
     }
   }
 
@@ -144,7 +147,7 @@ export class Store {
     }
   }
 
-  #runTogether(group: Group, requests: readonly WaitingRequest[]): GroupAnswer {
+  #runTogether(group: Group, requests: readonly WaitingRequest[], syncs: boolean): GroupAnswer {
     return this.#transaction((ledger) => {
       const answers = requests.map(({ request, bytes }): Answer => {
         try {
@@ -156,17 +159,17 @@ export class Store {
         }
       });
       return { answers, standings: standingsOf(ledger, group), bytes: group.bytes };
-    });
+    }, syncs);
   }
 
-  #runOneByOne(group: Group, requests: readonly WaitingRequest[]): GroupAnswer {
+  #runOneByOne(group: Group, requests: readonly WaitingRequest[], syncs: boolean): GroupAnswer {
     group.bytes.reset({ parts: 0, length: 0 });
     const standings = new Map<QueueId, Standing>();
     const answers = requests.flatMap((request) => {
       const mark = group.bytes.mark();
       group.touched.clear();
       try {
-        const alone = this.#runTogether(group, [request]);
+        const alone = this.#runTogether(group, [request], syncs);
         for (const standing of alone.standings) standings.set(standing.queue, standing);
         return alone.answers;
       } catch (error) {

@@ -8,11 +8,12 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "../../core/index.ts";
 import type { Logger } from "../../core/index.ts";
-import { done } from "./protocol.ts";
+import { done, laneOf } from "./protocol.ts";
 import type {
   Answer,
   Failure,
   FromThread,
+  Lane,
   Request,
   RequestMessage,
   SendMessage,
@@ -71,8 +72,9 @@ export class ThreadLink {
   #failure: MillraceError | undefined;
   #waiting: Waiting[] = [];
   #waitingSize = 0;
-  /** In the order they were posted, which is the order they are answered in. */
-  #inFlight: Waiting[] = [];
+  /** In the order they were posted, which is the order they are answered in, lane by lane. */
+  readonly #inFlight: Record<Lane, Waiting[]> = { swift: [], synced: [] };
+  #inFlightCount = 0;
   #inFlightSize = 0;
   #isScheduled = false;
   #closing: Promise<void> | undefined;
@@ -149,7 +151,7 @@ export class ThreadLink {
 
   async #close(): Promise<void> {
     if (this.#state === "open") this.#state = "closing";
-    if (this.#waiting.length + this.#inFlight.length > 0) {
+    if (this.#waiting.length + this.#inFlightCount > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -174,9 +176,9 @@ export class ThreadLink {
     let size = 0;
     let count = 0;
     for (const each of this.#waiting) {
-      const isFirst = count === 0 && this.#inFlight.length === 0;
+      const isFirst = count === 0 && this.#inFlightCount === 0;
       if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
-      if (this.#inFlight.length + count >= inFlightRequests) break;
+      if (this.#inFlightCount + count >= inFlightRequests) break;
       size += each.size;
       count += 1;
     }
@@ -203,7 +205,8 @@ export class ThreadLink {
         else steps.push(1);
         if (each.isSend) frames += each.size;
         else others += each.size;
-        this.#inFlight.push(each);
+        this.#inFlight[request === undefined ? "synced" : laneOf(request)].push(each);
+        this.#inFlightCount += 1;
         this.#inFlightSize += each.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.
@@ -225,19 +228,19 @@ export class ThreadLink {
         this.#break(message.failure);
         return;
       case "answers":
-        this.#answer(message.answers, readStandings(message.standings), message.bytes);
+        this.#answer(message.lane, message.answers, readStandings(message.standings), message.bytes);
         return;
       default:
         message satisfies never;
     }
   }
 
-  #answer(answers: readonly Answer[], standings: readonly Standing[], sent: Uint8Array | undefined): void {
+  #answer(lane: Lane, answers: readonly Answer[], standings: readonly Standing[], sent: Uint8Array | undefined): void {
     const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
     const byQueue = new Map(standings.map((standing) => [standing.queue as string, standing]));
     const nothing = { result: undefined, standings: byQueue, bytes };
-    const answered = this.#inFlight.slice(0, answers.length);
-    this.#inFlight = this.#inFlight.slice(answers.length);
+    const answered = this.#inFlight[lane].splice(0, answers.length);
+    this.#inFlightCount -= answered.length;
     for (const [index, answer] of answers.entries()) {
       const asked = answered[index];
       if (asked === undefined) throw new Error("the store thread answered more than it was asked");
@@ -248,7 +251,7 @@ export class ThreadLink {
     }
     this.#onStandings(standings);
     if (this.#waiting.length > 0) this.#schedule();
-    else if (this.#inFlight.length === 0) this.#onIdle?.();
+    else if (this.#inFlightCount === 0) this.#onIdle?.();
   }
 
   /** The thread has ended or is about to. Only what it was given may have happened. */
@@ -257,7 +260,7 @@ export class ThreadLink {
     this.#state = "broken";
     this.#failure = errorOf(failure);
     this.#logger.error("storage.failed", { code: failure.code, error: failure.detail });
-    for (const { reject } of this.#inFlight) {
+    for (const { reject } of [...this.#inFlight.swift, ...this.#inFlight.synced]) {
       reject(
         new MillraceError("UNKNOWN_OUTCOME", "The storage engine failed while it worked on this", {
           cause: this.#failure,
@@ -265,7 +268,9 @@ export class ThreadLink {
       );
     }
     for (const { reject } of this.#waiting) reject(this.#refusal());
-    this.#inFlight = [];
+    this.#inFlight.swift = [];
+    this.#inFlight.synced = [];
+    this.#inFlightCount = 0;
     this.#waiting = [];
     this.#onIdle?.();
   }

@@ -1,11 +1,13 @@
-// The store thread: takes everything that waits, runs it as one group, answers it in one message, and tidies up while idle.
+// The store thread: takes everything that waits, runs it as one group (what need not wait for the disk before it, as a group of its
+// own), answers each group in one message, and tidies up while idle.
 
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { isMillraceError } from "../../core/index.ts";
 import { openDatabase } from "./database.ts";
 import { lossWords, noteDamage } from "./damage-log.ts";
 import { PromiseFile } from "./promise-file.ts";
-import type { Failure, FromThread, ThreadStart, ToThread } from "./protocol.ts";
+import { laneOf } from "./protocol.ts";
+import type { Failure, FromThread, Lane, ThreadStart, ToThread } from "./protocol.ts";
 import { readSendFrame } from "./send-frame.ts";
 import { sqliteErrorCode } from "./sql.ts";
 import { standingsFrame } from "./standings-frame.ts";
@@ -81,11 +83,9 @@ function serve(store: Store): void {
       let waiting = collect();
       while (waiting.length > 0) {
         hasWorked = true;
-        const group = store.run(waiting);
-        const standings = standingsFrame(group.standings);
-        const bytes = group.bytes.join();
-        const buffers = bytes === undefined ? [standings.numbers.buffer] : [standings.numbers.buffer, bytes.buffer];
-        post({ kind: "answers", answers: group.answers, standings, bytes }, buffers);
+        const lanes = Map.groupBy(waiting, ({ request }) => laneOf(request));
+        answer(store, "swift", lanes.get("swift"));
+        answer(store, "synced", lanes.get("synced"));
         tidy(() => store.keepUp());
         store.copy?.start(turn, turn);
         waiting = isClosing || isCopying() ? [] : collect();
@@ -123,6 +123,16 @@ function serve(store: Store): void {
     inbox.push(message);
     turn();
   });
+}
+
+/** Runs what was asked in one lane as one group, and answers it. */
+function answer(store: Store, lane: Lane, requests: readonly WaitingRequest[] | undefined): void {
+  if (requests === undefined) return;
+  const group = store.run(requests, { syncs: lane === "synced" });
+  const standings = standingsFrame(group.standings);
+  const bytes = group.bytes.join();
+  const buffers = bytes === undefined ? [standings.numbers.buffer] : [standings.numbers.buffer, bytes.buffer];
+  post({ kind: "answers", lane, answers: group.answers, standings, bytes }, buffers);
 }
 
 /** Nobody waits for tidying up: when it fails, for a full disk say, it is tried again after the next requests. */

@@ -106,8 +106,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a lease is lost: what failed is never settled",
     file: consumerLoop,
-    find: "const result = resultOf(outcome);\n    let decisions",
-    replace: 'const result = resultOf(outcome);\n    if (outcome.kind === "died") return;\n    let decisions',
+    find: "const result = resultOf(outcome);\n    this.#learnOutcome",
+    replace: 'const result = resultOf(outcome);\n    if (outcome.kind === "died") return;\n    this.#learnOutcome',
   },
   {
     name: "a batch that never reached a handler costs an attempt",
