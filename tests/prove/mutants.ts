@@ -76,7 +76,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     mistake: "The death of a Worker's process costs no attempt",
-    file: "broker/consumer-loop.ts",
+    file: "broker/delivery-report.ts",
     changes: [['      return failedDelivery("daemonDown");', "      return undefined;"]],
   },
   {

@@ -1,21 +1,25 @@
 // Delivers one queue to one Worker: waits for a batch, leases it, hands it over, settles it.
 //
-// States, derived from what it holds rather than stored: idle (nothing due: an alarm or a wake-up moves it on), leasing (one
-// lease call at a time), delivering (up to the concurrency target at once), settling (handlers that ended make room for the next
+// States, derived from what it holds rather than stored: idle (nothing due: an alarm or a wake-up moves it on), leasing (batches for
+// free places, and a few ahead for a quick handler; one round at a time), delivering (up to the concurrency target at once), settling (handlers that ended make room for the next
 // batch at once, up to a bound), stopped (never leases again; what is being delivered and settled finishes). Wake-ups only set
 // facts and call `#advance`; the loop takes a bounded batch when it is ready.
 
 import {
   after,
+  aheadFor,
+  averageTime,
+  batchesToLease,
   decideWindow,
   epochMs,
-  failedDelivery,
   initialConcurrency,
   milliseconds,
   reconsider,
+  mostAhead,
   settleDelivery,
 } from "../core/index.ts";
 import type {
+  Backlog,
   BatchId,
   Clock,
   ConcurrencyState,
@@ -26,6 +30,7 @@ import type {
   LeasedBatch,
   LeasedMessage,
   Logger,
+  Milliseconds,
   QueueRecord,
   Readiness,
   SettleRequest,
@@ -35,6 +40,9 @@ import type {
 } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
 import type { Alarms } from "./alarms.ts";
+import { BatchesAhead } from "./batches-ahead.ts";
+import type { BatchAhead } from "./batches-ahead.ts";
+import { failureText, reportDelivered, reportSettled, resultOf } from "./delivery-report.ts";
 import type { DeliveryOutcome, PushTarget } from "./push-target.ts";
 import type { Settler } from "./settler.ts";
 
@@ -69,6 +77,8 @@ const slotPollMs = 500;
  * of a busy queue share a sync, and the Worker is kept busy meanwhile. A disk that falls behind stops the loop here.
  */
 const mostSettling = 64;
+/** A place is asked for anew after that, long before it lapses. */
+const slotReusedForMs = 60_000;
 
 /** Why the loop does not move; for `explain` and the console. */
 export type LoopState =
@@ -87,6 +97,9 @@ export class ConsumerLoop {
   readonly #deliveries = new Map<AbortController, Promise<void>>();
   /** Of these, those whose handler has not ended. */
   #running = 0;
+  readonly #ahead: BatchesAhead;
+  #averageMs: Milliseconds | undefined;
+  #backlog: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
   #queue: QueueRecord;
   #consumer: WorkerConsumerRecord;
   #readiness = unknownReadiness;
@@ -108,6 +121,12 @@ export class ConsumerLoop {
     // Not by queue alone: a loop whose consumer was removed may still be delivering when the next one runs.
     ConsumerLoop.#created += 1;
     this.#alarmKey = `deliver:${queue.id}:${ConsumerLoop.#created}`;
+    const { clock, alarms } = dependencies;
+    const giveBack = (batches: readonly BatchAhead[]): void => {
+      this.#averageMs = aheadFor; // what runs takes longer than that
+      this.#giveBack(batches);
+    };
+    this.#ahead = new BatchesAhead({ clock, alarms, alarmKey: `${this.#alarmKey}:ahead`, giveBack });
   }
 
   /** Deliveries whose handler has not ended. */
@@ -149,7 +168,7 @@ export class ConsumerLoop {
   /** Leases nothing more. Resolves when what is being delivered is settled; aborting the signal gives it back instead. */
   async stop(signal?: AbortSignal): Promise<void> {
     this.#stopped = true;
-    this.#dependencies.alarms.clear(this.#alarmKey);
+    this.#advance();
     const cancelAll = (): void => {
       for (const controller of this.#deliveries.keys()) controller.abort();
     };
@@ -169,6 +188,7 @@ export class ConsumerLoop {
     if (this.#backoff !== undefined && this.#backoff.until > now) return { kind: "backingOff", ...this.#backoff };
     if (this.#running >= this.concurrencyTarget || this.#deliveries.size - this.#running >= mostSettling)
       return { kind: "atConcurrency", inFlight: this.#running };
+    if (this.#ahead.size > 0) return { kind: "leasing" };
     const decision = decideWindow(this.#readinessAt(now), this.#window, now);
     return decision.kind === "wait" ? { kind: "waiting", until: decision.at } : { kind: "leasing" };
   }
@@ -188,14 +208,19 @@ export class ConsumerLoop {
   }
 
   #advance(): void {
-    if (this.#leasing !== undefined) return;
     const { alarms } = this.#dependencies;
     const state = this.state();
+    if (state.kind !== "leasing" && state.kind !== "atConcurrency") this.#giveBack(this.#ahead.takeAll());
+    if (this.#leasing !== undefined) return;
     switch (state.kind) {
       case "leasing":
+      case "atConcurrency": {
         alarms.clear(this.#alarmKey);
-        this.#leasing = this.#leaseOne();
+        const batches = this.#batchesToLease();
+        // At its concurrency it goes on when a delivery ends.
+        if (batches > 0 || state.kind === "leasing") this.#leasing = this.#leaseSome(batches);
         return;
+      }
       case "waiting":
       case "backingOff":
         if (state.until === undefined) alarms.clear(this.#alarmKey);
@@ -204,7 +229,6 @@ export class ConsumerLoop {
       case "stopped":
       case "paused":
       case "workerNotReady":
-      case "atConcurrency":
         // Each is ended by an event that calls `#advance`.
         alarms.clear(this.#alarmKey);
         return;
@@ -217,32 +241,51 @@ export class ConsumerLoop {
     this.#dependencies.alarms.set(this.#alarmKey, at, () => this.#advance());
   }
 
-  /** Leases one batch and starts its delivery. Never rejects. */
-  async #leaseOne(): Promise<void> {
-    const { engine, clock, holder, logger, observe } = this.#dependencies;
+  get #places(): number {
+    return Math.max(0, this.concurrencyTarget - this.#running);
+  }
+
+  #batchesToLease(): number {
+    if (this.#deliveries.size - this.#running >= mostSettling) return 0;
+    const now = this.#dependencies.clock.now();
+    const readiness = this.#readinessAt(now);
+    if (decideWindow(readiness, this.#window, now).kind === "wait") return 0;
+    const { batch_size: batchSize } = this.#consumer;
+    const concurrency = this.concurrencyTarget;
+    return batchesToLease({
+      places: this.#places,
+      ahead: this.#ahead.size,
+      mostAhead: mostAhead({ averageMs: this.#averageMs, concurrency, batchSize, backlog: this.#backlog }),
+      ready: readiness.ready,
+      batchSize,
+    });
+  }
+
+  /** Leases so many batches, and begins the delivery of as many of them, or of those ahead, as there are places. Never rejects. */
+  async #leaseSome(batches: number): Promise<void> {
+    const { clock, logger } = this.#dependencies;
     const queue = this.#queue;
-    let slot: Slot | undefined;
+    const slots: Slot[] = [];
     try {
-      slot = await engine.acquireSlot(queue.id, holder, this.concurrencyTarget, visibility);
-      if (slot === undefined) {
+      const wanted = Math.min(this.#places, this.#ahead.size + batches);
+      await this.#takePlaces(slots, wanted);
+      if (wanted > 0 && slots.length === 0) {
         this.#backOff("other servers hold all places of max_concurrency", slotPollMs);
         return;
       }
-      const window = this.#window;
-      const batch = await engine.lease(queue.id, { max: window.size, window, visibility, holder, durable: false });
-      this.#readiness = batch.readiness;
-      observe(queue, batch.readiness);
-      if (batch.batch !== undefined) {
-        this.#start(batch.batch, batch, slot);
-        slot = undefined;
-      }
+      await this.#lease(batches - (wanted - slots.length));
     } catch (error) {
       this.#failures += 1;
       const waitMs = backoffMs(this.#failures);
       logger.warn("lease.failed", { queue: queue.name, error: String(error), retry_in_ms: waitMs });
       this.#backOff(String(error), waitMs);
     } finally {
-      await this.#free(slot);
+      const since = clock.now();
+      for (const slot of slots) {
+        const next = this.#ahead.take();
+        if (next === undefined) await this.#free(slot);
+        else this.#start(next, { slot, since });
+      }
       this.#leasing = undefined;
       if (this.#askAgain) this.#readiness = unknownReadiness;
       this.#askAgain = false;
@@ -251,7 +294,37 @@ export class ConsumerLoop {
     }
   }
 
-  #start(batch: BatchId, leased: LeasedBatch, slot: Slot): void {
+  async #takePlaces(slots: Slot[], wanted: number): Promise<void> {
+    const { engine, holder } = this.#dependencies;
+    while (slots.length < wanted) {
+      const slot = await engine.acquireSlot(this.#queue.id, holder, this.concurrencyTarget, visibility);
+      if (slot === undefined) return;
+      slots.push(slot);
+    }
+  }
+
+  /** Asks for so many batches in one go. What was leased is kept even when others of them failed. */
+  async #lease(batches: number): Promise<void> {
+    const { engine, holder, observe } = this.#dependencies;
+    const queue = this.#queue;
+    const window = this.#window;
+    const request = { max: window.size, window, visibility, holder, durable: false };
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: batches }, async () => await engine.lease(queue.id, request)),
+    );
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") continue;
+      const { value: leased } = outcome;
+      this.#readiness = leased.readiness;
+      this.#backlog = leased.backlog;
+      observe(queue, leased.readiness);
+      if (leased.batch !== undefined) this.#ahead.add({ batch: leased.batch, leased });
+    }
+    const failure = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  #start({ batch, leased }: BatchAhead, place: { readonly slot: Slot; readonly since: EpochMs }): void {
     const controller = new AbortController();
     this.#running += 1;
     let hasMadeRoom = false;
@@ -259,10 +332,38 @@ export class ConsumerLoop {
       if (hasMadeRoom) return;
       hasMadeRoom = true;
       this.#running -= 1;
-      void this.#free(slot);
+      this.#passOn(place);
       this.#advance();
     };
-    const delivery = this.#deliver(batch, leased, controller.signal, makeRoom)
+    this.#track(controller, leased, this.#deliver(batch, leased, controller.signal, makeRoom), makeRoom);
+  }
+
+  /** A place is free again: the next batch ahead gets it at once. */
+  #passOn(place: { readonly slot: Slot; readonly since: EpochMs }): void {
+    const isYoung = this.#dependencies.clock.now() - place.since < slotReusedForMs;
+    const next = isYoung && this.state().kind === "leasing" ? this.#ahead.take() : undefined;
+    if (next === undefined) void this.#free(place.slot);
+    else this.#start(next, place);
+  }
+
+  /** Nobody got these: they go back without costing an attempt. */
+  #giveBack(batches: readonly BatchAhead[]): void {
+    for (const { batch, leased } of batches) this.#track(new AbortController(), leased, this.#release(batch));
+  }
+
+  async #release(batch: BatchId): Promise<void> {
+    const queue = this.#queue;
+    const { settler, observe } = this.#dependencies;
+    const receipt = await settler.settle(queue.id, this.#consumer, () => ({
+      each: [],
+      whole: [{ batch, decision: { kind: "release" } }],
+    }));
+    this.#readiness = receipt.readiness;
+    observe(queue, receipt.readiness);
+  }
+
+  #track(controller: AbortController, leased: LeasedBatch, work: Promise<void>, atLast?: () => void): void {
+    const tracked = work
       .catch((error: unknown) => {
         // The leases end by themselves and the messages come back.
         this.#dependencies.logger.error("settle.failed", {
@@ -272,11 +373,11 @@ export class ConsumerLoop {
         });
       })
       .finally(() => {
-        makeRoom();
+        atLast?.();
         this.#deliveries.delete(controller);
         this.#advance();
       });
-    this.#deliveries.set(controller, delivery);
+    this.#deliveries.set(controller, tracked);
   }
 
   /** Never rejects: a place that cannot be freed now is freed later, and lapses by itself if that fails too. */
@@ -300,18 +401,13 @@ export class ConsumerLoop {
     const consumer = this.#consumer;
     const { messages } = leased;
     const startedAt = clock.now();
-    logger.info("batch.delivered", {
-      queue: queue.name,
-      worker: consumer.script,
-      batch,
-      first_message_id: messages[0]?.id,
-      count: messages.length,
-      ...attemptRange(messages),
-    });
-
+    reportDelivered(logger, { queue: queue.name, consumer, batch, messages });
     const delivery = { queue: queue.name, messages, backlog: leased.backlog };
     const outcome = await target.deliver(consumer.script, delivery, signal);
     const result = resultOf(outcome);
+    if (outcome.kind === "completed") {
+      this.#averageMs = averageTime(this.#averageMs, milliseconds(Math.max(0, clock.now() - startedAt)));
+    }
     this.#learnOutcome(outcome, result);
     let decisions: readonly Decision[] = [];
     // Asked for before the next lease is, so that both travel to the store together.
@@ -328,7 +424,8 @@ export class ConsumerLoop {
     this.#readiness = receipt.readiness;
     observe(queue, receipt.readiness);
     if (result !== undefined) this.#learnDemand(result, receipt.readiness);
-    this.#report(consumer, batch, messages, decisions, outcome, clock.now() - startedAt);
+    const facts = { queue: queue.name, consumer, batch, messages, decisions, outcome, startedAt, endedAt: clock.now() };
+    reportSettled(logger, facts);
   }
 
   /** Adjusts the backoff once the handler has ended. */
@@ -356,58 +453,6 @@ export class ConsumerLoop {
     );
   }
 
-  #report(
-    consumer: WorkerConsumerRecord,
-    batch: BatchId,
-    messages: readonly LeasedMessage[],
-    decisions: readonly Decision[],
-    outcome: DeliveryOutcome,
-    ms: number,
-  ): void {
-    const { logger } = this.#dependencies;
-    const queue = this.#queue.name;
-    const count = (kind: Decision["kind"]): number => decisions.filter((decision) => decision.kind === kind).length;
-    const retried = messages.filter((_, index) => decisions[index]?.kind === "retry");
-    const delays = decisions.flatMap((decision) => (decision.kind === "retry" ? (decision.visibleAt ?? []) : []));
-    const result = resultOf(outcome);
-    const fields = {
-      queue,
-      worker: consumer.script,
-      batch,
-      outcome: result?.outcome ?? outcome.kind,
-      acked: count("ack"),
-      retried: count("retry"),
-      deadLettered: count("deadLetter"),
-      dropped: count("drop"),
-      released: count("release"),
-      ...(delays.length > 0 && { retry_in_ms: Math.max(0, Math.min(...delays) - this.#dependencies.clock.now()) }),
-      ...(retried.length > 0 && {
-        next_attempt: attemptRange(retried).attempts_max + 1,
-        max_attempts: consumer.max_retries + 1,
-      }),
-      ms,
-      ...(result?.outcome !== "ok" && { error: failureText(outcome, result) }),
-    };
-    if (result?.outcome === "ok") logger.info("batch.completed", fields);
-    else if (outcome.kind === "cancelled") logger.info("batch.returned", fields);
-    else logger.warn("batch.failed", fields);
-    decisions.forEach((decision, index) => {
-      const message = messages[index];
-      if (message === undefined) return;
-      if (decision.kind === "deadLetter") {
-        const deadLetterQueue = consumer.dead_letter_queue?.queue_name;
-        logger.warn("message.deadLettered", {
-          queue,
-          deadLetterQueue,
-          messageId: message.id,
-          attempts: message.attempts,
-        });
-      } else if (decision.kind === "drop") {
-        logger.warn("message.dropped", { queue, messageId: message.id, attempts: message.attempts });
-      }
-    });
-  }
-
   #backOff(reason: string, waitMs: number): void {
     this.#backoff = { until: after(this.#dependencies.clock.now(), milliseconds(waitMs)), reason };
   }
@@ -415,40 +460,6 @@ export class ConsumerLoop {
   #clearBackoff(): void {
     this.#backoff = undefined;
     this.#failures = 0;
-  }
-}
-
-/** `undefined`: the delivery did not happen, or was called off; it costs no attempt. */
-function resultOf(outcome: DeliveryOutcome): DeliveryResult | undefined {
-  switch (outcome.kind) {
-    case "completed":
-      return outcome.result;
-    case "died":
-      return failedDelivery("daemonDown");
-    case "timedOut":
-      return failedDelivery("exceededWallTime");
-    case "notDelivered":
-    case "cancelled":
-      return undefined;
-    default:
-      return outcome satisfies never;
-  }
-}
-
-function failureText(outcome: DeliveryOutcome, result: DeliveryResult | undefined): string {
-  switch (outcome.kind) {
-    case "completed":
-      return outcome.error === undefined
-        ? `outcome ${result?.outcome ?? "unknown"}`
-        : `${outcome.error.name}: ${outcome.error.message}`;
-    case "died":
-    case "timedOut":
-    case "notDelivered":
-      return outcome.detail;
-    case "cancelled":
-      return "the server is stopping";
-    default:
-      return outcome satisfies never;
   }
 }
 
@@ -469,19 +480,6 @@ function settleRequest(
     }),
     whole: acks > 0 ? [{ batch, decision: { kind: "ack" } }] : [],
   };
-}
-
-function attemptRange(messages: readonly LeasedMessage[]): {
-  readonly attempts_min: number;
-  readonly attempts_max: number;
-} {
-  let min = Number.POSITIVE_INFINITY;
-  let max = 0;
-  for (const { attempts } of messages) {
-    min = Math.min(min, attempts);
-    max = Math.max(max, attempts);
-  }
-  return { attempts_min: min, attempts_max: max };
 }
 
 function backoffMs(failures: number): number {

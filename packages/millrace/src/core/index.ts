@@ -9,6 +9,7 @@ export * from "./delays.ts";
 export * from "./errors.ts";
 export * from "./explain.ts";
 export * from "./identity.ts";
+export * from "./leasing-ahead.ts";
 export * from "./loopback.ts";
 export * from "./message.ts";
 export * from "./ports.ts";

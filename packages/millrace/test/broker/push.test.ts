@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deleteQueue, removeConsumer, updateQueue } from "../../src/broker/index.ts";
 import { epochMs, seconds } from "../../src/core/index.ts";
+import type { QueueRecord } from "../../src/core/index.ts";
 import { BrokerHarness, done, textOf, threw } from "../support/broker-harness.ts";
 import type { Handler } from "../support/broker-harness.ts";
 
@@ -147,13 +148,7 @@ test("a paused queue delivers nothing, keeps what is sent, and goes on when resu
   await using harness = await BrokerHarness.open();
   const queue = await harness.queue("events");
   await harness.push(queue, { max_wait_time_ms: 0 });
-  const pause = async (paused: boolean): Promise<unknown> =>
-    await harness.controlPlane.change("test", (view, context) =>
-      updateQueue(view, context, {
-        id: queue.id,
-        settings: { deliveryDelaySeconds: 0, retentionSeconds: 345_600, paused },
-      }),
-    );
+  const pause = async (paused: boolean): Promise<void> => await setPaused(harness, queue, paused);
   await pause(true);
   await harness.send(queue, "a");
   await harness.time.advance(10_000);
@@ -315,4 +310,68 @@ test("a handler's failures are told by the loop until it succeeds", async () => 
   await harness.time.advance(5_000);
   assert.equal(harness.broker.loopOf(queue.id)?.lastFailure, undefined);
   assert.ok(harness.time.now() > epochMs(0));
+});
+
+/** A queue with a backlog and one delivery at a time, whose quick handler stops at its third batch until it is let go. */
+async function aheadOfThirdBatch(harness: BrokerHarness): Promise<{ readonly queue: QueueRecord; letGo: () => void }> {
+  const queue = await harness.queue("events");
+  const third = Promise.withResolvers<void>();
+  harness.target.handler = async () => {
+    if (harness.target.deliveries.length === 3) await third.promise;
+    return done();
+  };
+  await harness.send(queue, ...numbers(12));
+  await harness.push(queue, { batch_size: 2, max_wait_time_ms: 0, max_concurrency: 1 });
+  await harness.time.settle();
+  assert.equal(harness.target.deliveries.length, 3);
+  return { queue, letGo: () => third.resolve() };
+}
+
+async function setPaused(harness: BrokerHarness, { id }: QueueRecord, paused: boolean): Promise<void> {
+  const settings = { deliveryDelaySeconds: 0, retentionSeconds: 345_600, paused };
+  await harness.controlPlane.change("test", (view, context) => updateQueue(view, context, { id, settings }));
+}
+
+async function leased(harness: BrokerHarness, queue: QueueRecord): Promise<number> {
+  return (await harness.engine.peek(queue.id, { max: 100 })).filter(({ state }) => state === "leased").length;
+}
+
+test("a quick handler has its next batches leased while it runs, and gets them in order and once", async () => {
+  await using harness = await BrokerHarness.open();
+  const { queue, letGo } = await aheadOfThirdBatch(harness);
+  assert.ok((await leased(harness, queue)) > 2);
+  letGo();
+  await harness.time.settle();
+  assert.deepEqual(
+    harness.delivered().flat(),
+    numbers(12).map((text) => `${text}#1`),
+  );
+  assert.equal(harness.target.mostRunning, 1);
+});
+
+test("what was leased ahead of a handler that turns slow goes back after a tenth of a second, uncounted", async () => {
+  await using harness = await BrokerHarness.open();
+  const { queue, letGo } = await aheadOfThirdBatch(harness);
+  await harness.time.advance(101);
+  assert.equal(await leased(harness, queue), 2);
+  letGo();
+  await harness.time.settle();
+  assert.deepEqual(
+    harness.delivered().flat().toSorted(),
+    numbers(12)
+      .map((text) => `${text}#1`)
+      .toSorted(),
+  );
+});
+
+test("a pause gives back what was leased ahead", async () => {
+  await using harness = await BrokerHarness.open();
+  const { queue, letGo } = await aheadOfThirdBatch(harness);
+  await setPaused(harness, queue, true);
+  await harness.time.settle();
+  assert.equal(await leased(harness, queue), 2);
+  letGo();
+  await harness.time.settle();
+  assert.equal(harness.target.deliveries.length, 3);
+  assert.equal((await harness.engine.metrics(queue.id)).backlog.count, 6);
 });

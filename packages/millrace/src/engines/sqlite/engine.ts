@@ -33,6 +33,7 @@ import { SqliteCatalog } from "./catalog.ts";
 import { batchId, leaseId, messageRef } from "./lease-id.ts";
 import { readLeasedFrame } from "./leased-frame.ts";
 import type { Tuning } from "./ledger.ts";
+import { laneOf } from "./protocol.ts";
 import type { Operation, RequestOf, Results } from "./protocol.ts";
 import { readRecord } from "./record.ts";
 import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
@@ -251,7 +252,7 @@ class SqliteEngine implements StorageEngine {
   async #ask<O extends Exclude<Operation, "send">>(
     request: RequestOf<O>,
   ): Promise<{ readonly answer: AnsweredRequest; readonly result: Results[O] }> {
-    const answer = await this.#link.ask(0, () => request);
+    const answer = await this.#link.ask(0, () => request, laneOf(request));
     return { answer, result: answer.result as Results[O] };
   }
 }

@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "../../core/index.ts";
 import type { Logger } from "../../core/index.ts";
-import { done, laneOf } from "./protocol.ts";
+import { done } from "./protocol.ts";
 import type {
   Answer,
   Failure,
@@ -36,6 +36,11 @@ const inFlightRequests = 20_000;
 /** Requests and bytes that may wait here; more are refused. */
 const waitingRequests = 100_000;
 const waitingBytes = 256_000_000;
+/**
+ * Messages that may wait for the disk at once: one whose group is being stored and one for the thread to go on with. What comes in
+ * meanwhile gathers here and travels in the next: a message costs more than the requests in it, on both sides.
+ */
+const syncedMessages = 2;
 
 /** The sources run as they are in development; what is published is JavaScript. */
 const threadModule = new URL(import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js", import.meta.url);
@@ -51,6 +56,7 @@ export interface AnsweredRequest {
 }
 
 interface Waiting {
+  readonly lane: Lane;
   /** Bytes it takes in the message's buffer. */
   readonly size: number;
   /** Writes those bytes and says what else to send; `undefined`: nothing, the bytes are a send's frame. */
@@ -70,12 +76,14 @@ export class ThreadLink {
   readonly #exited: Promise<unknown>;
   #state: "open" | "closing" | "closed" | "broken" = "open";
   #failure: MillraceError | undefined;
-  #waiting: Waiting[] = [];
+  readonly #waiting: Record<Lane, Waiting[]> = { swift: [], synced: [] };
   #waitingSize = 0;
   /** In the order they were posted, which is the order they are answered in, lane by lane. */
   readonly #inFlight: Record<Lane, Waiting[]> = { swift: [], synced: [] };
   #inFlightCount = 0;
   #inFlightSize = 0;
+  /** Requests that wait for the disk and are not answered, message by message. */
+  readonly #messages: number[] = [];
   #isScheduled = false;
   #closing: Promise<void> | undefined;
   /** Wakes `close` when nothing is under way any more. */
@@ -119,25 +127,26 @@ export class ThreadLink {
 
   /** Asks the thread to store messages. `write` writes the send's frame, `size` bytes. */
   async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
-    return await this.#enqueue({ size, write, isSend: true });
+    return await this.#enqueue({ lane: "synced", size, write, isSend: true });
   }
 
-  /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
+  /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to; `lane` is the request's. */
   async ask(
     size: number,
     write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage>,
+    lane: Lane = "synced",
   ): Promise<AnsweredRequest> {
-    return await this.#enqueue({ size, write, isSend: false });
+    return await this.#enqueue({ lane, size, write, isSend: false });
   }
 
   async #enqueue(request: Omit<Waiting, "resolve" | "reject">): Promise<AnsweredRequest> {
-    const { size } = request;
+    const { size, lane } = request;
     this.assertOpen();
-    if (this.#waiting.length >= waitingRequests || this.#waitingSize + size > waitingBytes) {
+    if (this.#waitingCount >= waitingRequests || this.#waitingSize + size > waitingBytes) {
       throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
     }
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting.push({ ...request, resolve, reject });
+      this.#waiting[lane].push({ ...request, resolve, reject });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -151,7 +160,7 @@ export class ThreadLink {
 
   async #close(): Promise<void> {
     if (this.#state === "open") this.#state = "closing";
-    if (this.#waiting.length + this.#inFlightCount > 0) {
+    if (this.#waitingCount + this.#inFlightCount > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -161,6 +170,10 @@ export class ThreadLink {
       this.#worker.postMessage({ kind: "close" } satisfies ToThread, []);
     }
     await this.#exited;
+  }
+
+  get #waitingCount(): number {
+    return this.#waiting.swift.length + this.#waiting.synced.length;
   }
 
   #schedule(): void {
@@ -173,18 +186,20 @@ export class ThreadLink {
   }
 
   #flush(): void {
-    let size = 0;
-    let count = 0;
-    for (const each of this.#waiting) {
-      const isFirst = count === 0 && this.#inFlightCount === 0;
-      if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
-      if (this.#inFlightCount + count >= inFlightRequests) break;
-      size += each.size;
-      count += 1;
+    const batch = this.#waiting.swift.splice(0);
+    let size = batch.reduce((sum, each) => sum + each.size, 0);
+    if (this.#messages.length < syncedMessages) {
+      let count = 0;
+      for (const each of this.#waiting.synced) {
+        const isFirst = count === 0 && this.#inFlightCount === 0;
+        if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
+        if (this.#inFlightCount + count >= inFlightRequests) break;
+        size += each.size;
+        count += 1;
+      }
+      batch.push(...this.#waiting.synced.splice(0, count));
     }
-    if (count === 0) return;
-    const batch = this.#waiting.slice(0, count);
-    this.#waiting = this.#waiting.slice(count);
+    if (batch.length === 0) return;
     this.#waitingSize -= size;
     this.#post(batch, size);
   }
@@ -195,6 +210,7 @@ export class ThreadLink {
     // Sends' frames come first in the buffer, whatever the order of the steps.
     let frames = 0;
     let others = batch.reduce((sum, each) => (each.isSend ? sum + each.size : sum), 0);
+    let synced = 0;
     for (const each of batch) {
       try {
         const request = each.write(buffer ?? noBytes, each.isSend ? frames : others);
@@ -205,14 +221,16 @@ export class ThreadLink {
         else steps.push(1);
         if (each.isSend) frames += each.size;
         else others += each.size;
-        this.#inFlight[request === undefined ? "synced" : laneOf(request)].push(each);
+        this.#inFlight[each.lane].push(each);
         this.#inFlightCount += 1;
+        if (each.lane === "synced") synced += 1;
         this.#inFlightSize += each.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.
         each.reject(error instanceof Error ? error : new Error(String(error)));
       }
     }
+    if (synced > 0) this.#messages.push(synced);
     const message: RequestMessage = { kind: "requests", steps, bytes: buffer };
     this.#worker.postMessage(message, buffer === undefined ? [] : [buffer.buffer]);
   }
@@ -241,6 +259,7 @@ export class ThreadLink {
     const nothing = { result: undefined, standings: byQueue, bytes };
     const answered = this.#inFlight[lane].splice(0, answers.length);
     this.#inFlightCount -= answered.length;
+    if (lane === "synced") this.#countAnswered(answered.length);
     for (const [index, answer] of answers.entries()) {
       const asked = answered[index];
       if (asked === undefined) throw new Error("the store thread answered more than it was asked");
@@ -250,8 +269,18 @@ export class ThreadLink {
       else asked.resolve({ result: answer.result, standings: byQueue, bytes });
     }
     this.#onStandings(standings);
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#waitingCount > 0) this.#schedule();
     else if (this.#inFlightCount === 0) this.#onIdle?.();
+  }
+
+  /** A group may hold several messages, and a long message makes several groups. */
+  #countAnswered(requests: number): void {
+    let left = requests;
+    for (let [first] = this.#messages; first !== undefined && left > 0; [first] = this.#messages) {
+      if (first > left) this.#messages[0] = first - left;
+      else this.#messages.shift();
+      left -= first;
+    }
   }
 
   /** The thread has ended or is about to. Only what it was given may have happened. */
@@ -267,11 +296,12 @@ export class ThreadLink {
         }),
       );
     }
-    for (const { reject } of this.#waiting) reject(this.#refusal());
+    for (const { reject } of [...this.#waiting.swift, ...this.#waiting.synced]) reject(this.#refusal());
     this.#inFlight.swift = [];
     this.#inFlight.synced = [];
     this.#inFlightCount = 0;
-    this.#waiting = [];
+    this.#waiting.swift = [];
+    this.#waiting.synced = [];
     this.#onIdle?.();
   }
 

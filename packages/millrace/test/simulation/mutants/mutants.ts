@@ -106,19 +106,19 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a lease is lost: what failed is never settled",
     file: consumerLoop,
-    find: "const result = resultOf(outcome);\n    this.#learnOutcome",
-    replace: 'const result = resultOf(outcome);\n    if (outcome.kind === "died") return;\n    this.#learnOutcome',
+    find: "const result = resultOf(outcome);",
+    replace: 'const result = resultOf(outcome);\n    if (outcome.kind === "died") return;',
   },
   {
     name: "a batch that never reached a handler costs an attempt",
-    file: consumerLoop,
+    file: "broker/delivery-report.ts",
     find: 'case "notDelivered":\n    case "cancelled":\n      return undefined;',
     replace:
       'case "notDelivered":\n      return failedDelivery("notDelivered");\n    case "cancelled":\n      return undefined;',
   },
   {
     name: "a process that dies with a batch costs no attempt",
-    file: consumerLoop,
+    file: "broker/delivery-report.ts",
     find: 'return failedDelivery("daemonDown");',
     replace: "return undefined;",
   },
@@ -133,6 +133,12 @@ export const mutants: readonly Mutant[] = [
     file: consumerLoop,
     find: "workerReady(): void {",
     replace: "workerReady(): void {\n    if (this.#readiness !== undefined) return;",
+  },
+  {
+    name: "what was leased ahead is not given back",
+    file: consumerLoop,
+    find: "this.#giveBack(this.#ahead.takeAll());",
+    replace: "this.#ahead.takeAll();",
   },
   {
     name: "a place for a delivery is not freed",
