@@ -13,7 +13,7 @@ import { listenWorker } from "../../src/broker/index.ts";
 import type { WorkerName } from "../../src/core/index.ts";
 import { ListeningSocket } from "../../src/worker-host/listening-socket.ts";
 import type { ClientsSaw, ConstantClients } from "./constant-clients.ts";
-import { HostHarness } from "./host-harness.ts";
+import { HostHarness, message } from "./host-harness.ts";
 
 const app = "app" as WorkerName;
 const answering = (text: string): string =>
@@ -39,6 +39,21 @@ async function ask(port: number, options: { path?: string; headers?: Record<stri
 }
 
 const textOf = async (port: number): Promise<string> => (await ask(port)).text;
+
+/** Clients in a thread of their own, until `end`. */
+function constantClients(plan: ConstantClients): { readonly end: () => Promise<ClientsSaw> } {
+  const clients = new Thread(new URL("./constant-clients.ts", import.meta.url), { workerData: plan });
+  clients.unref(); // a test that fails before `end` shall not wait for them
+  const answer = once(clients, "message") as Promise<[ClientsSaw]>;
+  return {
+    end: async () => {
+      clients.ref();
+      clients.postMessage("end", []);
+      const [saw] = await answer;
+      return saw;
+    },
+  };
+}
 
 async function refused(port: number): Promise<boolean> {
   const socket = connect(port, "127.0.0.1");
@@ -127,14 +142,13 @@ test("a stored address that is open to other machines stays closed on a server t
   assert.equal(await harness.fetch("/"), "one");
 });
 
-test("clients that ask without a pause are refused by no deploy, and a kept connection breaks in none", async () => {
+test("clients that ask without a pause are refused by no deploy on either port, and a kept connection breaks in none", async () => {
   await using harness = await HostHarness.open();
   await harness.deploy({ source: answering("version 0") });
   const port = await harness.listen();
   await harness.until(() => events(harness, "worker.listening").length > 0, "it is told");
-  const plan: ConstantClients = { port, kept: 4, fresh: 2 };
-  const clients = new Thread(new URL("./constant-clients.ts", import.meta.url), { workerData: plan });
-  const saw = once(clients, "message") as Promise<[ClientsSaw]>;
+  const own = constantClients({ port, kept: 4, fresh: 2 });
+  const shared = constantClients({ port: (await harness.router()).port, kept: 2, fresh: 0 });
   for (let version = 1; version <= 5; version += 1) {
     const before = harness.host.describe(app)?.pid;
     await harness.deploy({ source: answering(`version ${version}`) }, { tried: true });
@@ -144,11 +158,17 @@ test("clients that ask without a pause are refused by no deploy, and a kept conn
     );
     assert.equal(await textOf(port), `version ${version}`);
   }
-  clients.postMessage("end", []);
-  const [{ answers, failures, openedAgain }] = await saw;
-  assert.deepEqual(failures, []);
-  assert.ok(openedAgain <= 5, `${openedAgain} connections were closed just after they were opened`);
-  assert.ok(Object.keys(answers).length > 0);
+  const saw = await own.end();
+  assert.deepEqual(saw.failures, []);
+  assert.ok(saw.openedAgain <= 5, `${saw.openedAgain} connections were closed just after they were opened`);
+  const beside = await shared.end();
+  assert.deepEqual(beside.failures, []);
+  for (const { answers } of [saw, beside]) {
+    assert.deepEqual(
+      Object.keys(answers).filter((text) => !/^version \d$/.test(text)),
+      [],
+    );
+  }
 });
 
 test("a version that was tried but not deployed answers nobody", async () => {
@@ -196,6 +216,30 @@ test("a request under way when another version takes over is answered by the ver
   assert.equal(await textOf(port), "new");
   response.end();
   assert.deepEqual(await answer, { text: "old", closes: true });
+  gate.close();
+});
+
+test("a batch under way when its process leaves the port comes to its end", async () => {
+  const asked = Promise.withResolvers<ServerResponse>();
+  const gate = createHttpServer((_request, response) => asked.resolve(response)).listen(0, "127.0.0.1");
+  await once(gate, "listening");
+  await using harness = await HostHarness.open();
+  const url = `http://127.0.0.1:${(gate.address() as AddressInfo).port}/`;
+  await harness.deploy({
+    source: `export default {
+      fetch() { return new Response("old"); },
+      async queue(batch) { await (await fetch("${url}")).text(); batch.ackAll(); },
+    };`,
+  });
+  const port = await harness.listen();
+  await harness.until(() => events(harness, "worker.listening").length > 0, "it is told");
+  const outcome = harness.deliver([message("x")]);
+  const response = await asked.promise;
+  await harness.deploy({ source: answering("new") });
+  await leavingDone(port);
+  response.end();
+  const { kind, ...rest } = await outcome;
+  assert.equal(kind, "completed", JSON.stringify(rest));
   gate.close();
 });
 
