@@ -1,11 +1,13 @@
 // The machine a run was made on, as far as it matters to the result; nothing that would tell which machine it was.
 
 import { readFile, statfs } from "node:fs/promises";
-import { arch, availableParallelism, release, totalmem, type } from "node:os";
+import { arch, availableParallelism, loadavg, release, totalmem, type } from "node:os";
 import { createRequire } from "node:module";
 
 export interface Machine {
   readonly cores: number;
+  /** Processes that ran or waited to, on average over the last quarter of an hour: with more than cores, times are longer. */
+  readonly load: number;
   readonly memoryGiB: number;
   readonly kernel: string;
   readonly architecture: string;
@@ -19,8 +21,9 @@ export interface Machine {
 export async function describeMachine(folder: string): Promise<Machine> {
   return {
     cores: availableParallelism(),
+    load: Math.round(loadavg()[2] ?? 0),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    kernel: `${type()} ${release()}`,
+    kernel: `${type()} ${/^[\d.]+/.exec(release())?.[0] ?? release()}`,
     architecture: arch(),
     node: process.versions.node,
     workerd: versionOf("workerd"),

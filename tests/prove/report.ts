@@ -34,14 +34,14 @@ const fates: Readonly<Record<Fate, string>> = {
 
 const faults: Readonly<Record<string, string>> = {
   "kill-server": "`kill -9` of the server (the store thread lives in it)",
-  "kill-starting-server": "the same, and again while the next one starts",
+  "kill-starting-server": "`kill -9` of the server, and again while the next one starts",
   "kill-everything": "`kill -9` of the server and of everything it started, at once",
   "kill-paused-server": "SIGSTOP of the server, then `kill -9`",
   "kill-consumer": "`kill -9` of the workerd of the consuming Worker",
   "kill-producer": "`kill -9` of the workerd of the sending Worker",
   "pause-server": "SIGSTOP of the server, longer than every pull lease, then SIGCONT",
-  "pause-consumer": "the same of the consuming Worker's workerd",
-  "hang-consumer": "SIGSTOP of that workerd until the watchdog replaced it",
+  "pause-consumer": "SIGSTOP of the workerd of the consuming Worker, for as long, then SIGCONT",
+  "hang-consumer": "SIGSTOP of the workerd of the consuming Worker until the watchdog replaced it",
   "stop-server": "SIGTERM: drain and clean end",
 };
 
@@ -126,7 +126,7 @@ ${count(unacknowledged.sends)} sends were cut off or refused by a crash; ${count
 
 ${table(
   ["Times", "What was done"],
-  Object.entries(verdict.faults).map(([what, times_]) => [count(times_), faults[what] ?? what]),
+  Object.entries(faults).map(([what, text]) => [count(verdict.faults[what] ?? 0), text]),
 )}
 
 ## Where the messages are
@@ -182,7 +182,7 @@ ${table(
   ],
 )}
 
-With other work on the machine, or under \`nice\`, times are longer. Nothing in the verdict depends on them.
+With other work on the machine (see its load average), or under \`nice\`, times are longer. Nothing in the verdict depends on them.
 
 ## The machine
 
@@ -190,6 +190,7 @@ ${table(
   ["", ""],
   [
     ["Cores", String(machine.cores)],
+    ["Load average, all processes", String(machine.load)],
     ["Memory", `${machine.memoryGiB} GiB`],
     ["Kernel", `${machine.kernel}, ${machine.architecture}`],
     ["File system", machine.fileSystem],
