@@ -35,7 +35,9 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
     );
   }
   await using started = new AsyncDisposableStack();
-  const engine = started.use(await openEngine(settings, log));
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => undefined); // whoever runs the server is told by `closed`
+  const engine = started.use(await openEngine(settings, log, fail));
   const controlPlane = started.use(await ControlPlane.open(engine.catalog, clock, random));
   const metrics = createMetrics({
     queues: async () => await readQueues(engine, controlPlane),
@@ -117,7 +119,7 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
   api.server.get("/", (_request, reply) => reply.header("content-type", "text/html; charset=utf-8").send(page));
   const address = await api.listen({ host: settings.host, port: settings.port });
   page = landingPage({ version, apiUrl: `${address}/client/v4`, workersUrl: router.url });
-  return running(started.move(), {
+  return running(started.move(), failed, {
     apiUrl: `${address}/client/v4`,
     consoleUrl: `${address}/`,
     workersUrl: router.url,
@@ -127,8 +129,14 @@ async function startServer(settings: ServerSettings, version: string, log: Logge
 }
 
 /** Stops everything in the reverse order of its start: new deliveries and what accepts first, the store last. */
-function running(parts: AsyncDisposableStack, facts: Omit<RunningServer, "stop" | "closed">): RunningServer {
-  const { promise: closed, resolve } = Promise.withResolvers<void>();
+function running(
+  parts: AsyncDisposableStack,
+  failed: Promise<never>,
+  facts: Omit<RunningServer, "stop" | "closed">,
+): RunningServer {
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  const closed = Promise.race([stopped, failed]);
+  closed.catch(() => undefined); // told to whoever waits for it
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     stopping ??= parts.disposeAsync().finally(resolve);
@@ -157,9 +165,13 @@ async function readQueues(engine: StorageEngine, controlPlane: ControlPlane): Pr
   return readings;
 }
 
-async function openEngine(settings: ServerSettings, logger: Logger): Promise<StorageEngine> {
+async function openEngine(
+  settings: ServerSettings,
+  logger: Logger,
+  onFailure: (error: Error) => void,
+): Promise<StorageEngine> {
   try {
-    return await openSqliteEngine({ folder: settings.data, clock, logger });
+    return await openSqliteEngine({ folder: settings.data, clock, logger, onFailure });
   } catch (error) {
     if (!isMillraceError(error, "DATA_LOCKED")) throw error;
     const other = await readServerFile(settings.data);

@@ -232,6 +232,10 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   "backup.failed": event({ level: "warn", subject: server, text: (f) => `backup failed: ${f.text("error")}` }),
   /** rows, revisions, message, file: the disk has lost what had been confirmed; the file keeps the words for `millrace doctor`. */
   "storage.lost": event({ level: "error", subject: server, text: field("message") }),
+  /** message, file: the database was damaged, and a new one was made of what could be read; the file keeps the words. */
+  "storage.damaged": event({ level: "error", subject: server, text: field("message") }),
+  /** queue, count, message, file: messages on disk are not what was stored, and are given to nobody; the file keeps the words. */
+  "message.damaged": event({ level: "error", subject: field("queue"), text: field("message") }),
   /** error: deleting what is done with, or a checkpoint, failed. Nobody waits for it. */
   "storage.tidy_up_failed": event({
     level: "warn",

@@ -62,17 +62,15 @@ test("a file that is no database is refused and left as it is", async () => {
   });
 });
 
-test("damage inside the file is told to whoever meets it, and harms nobody else", async () => {
+test("damage inside the file takes what it is in, and harms nobody else", async () => {
   await using harness = await Harness.open(sqliteUnderTest("sqlite", {}, damageBodies));
   const queue = await harness.queue();
   const healthy = await harness.queue();
   await harness.send(queue, { body: new Uint8Array(100_000).fill(1) });
   await harness.send(healthy, ...texts(3));
   await harness.restart("reopen");
-  const [broken, fine] = await Promise.allSettled([harness.lease(queue, 1), harness.engine.peek(healthy, { max: 3 })]);
-  assert.ok(broken.status === "rejected" && isMillraceError(broken.reason, "DATA_DAMAGED"));
-  assert.ok(fine.status === "fulfilled");
-  assert.equal(fine.value.length, 3);
+  assert.deepEqual((await harness.lease(queue, 1)).messages, []);
+  assert.equal((await harness.engine.peek(healthy, { max: 3 })).length, 3);
 });
 
 /** Breaks the chains of pages that hold large bodies of ones; the bodies' own bytes are not checked by SQLite. */

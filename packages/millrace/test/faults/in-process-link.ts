@@ -3,16 +3,13 @@
 import type { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../src/core/index.ts";
 import type { Clock, StorageEngine } from "../../src/core/index.ts";
-import { openDatabase } from "../../src/engines/sqlite/database.ts";
 import { sqliteEngineOn } from "../../src/engines/sqlite/engine.ts";
 import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
-import { PromiseFile } from "../../src/engines/sqlite/promise-file.ts";
+import { openStore } from "../../src/engines/sqlite/opening.ts";
 import { done, laneOf } from "../../src/engines/sqlite/protocol.ts";
 import { readSendFrame } from "../../src/engines/sqlite/send-frame.ts";
-import { sqliteErrorCode } from "../../src/engines/sqlite/sql.ts";
 import { readStandings, standingsFrame } from "../../src/engines/sqlite/standings-frame.ts";
-import { Store } from "../../src/engines/sqlite/store.ts";
-import type { Loss, WaitingRequest } from "../../src/engines/sqlite/store.ts";
+import type { Loss, Store, WaitingRequest } from "../../src/engines/sqlite/store.ts";
 import type { AnsweredRequest, StoreLink } from "../../src/engines/sqlite/thread-link.ts";
 
 export interface InProcessEngine {
@@ -20,6 +17,10 @@ export interface InProcessEngine {
   readonly database: DatabaseSync;
   /** What had been promised and was not there. */
   readonly lost: Loss | undefined;
+  /** What was damaged, and what became of it. */
+  readonly damage: string | undefined;
+  /** What was set aside since this was asked last. */
+  takeDamaged(): ReturnType<Store["takeDamaged"]>;
   /** All that the thread would do while it is idle. */
   tidyUp(): void;
   /** What made the store give up, if anything did. */
@@ -28,22 +29,14 @@ export interface InProcessEngine {
 
 /** Throws what opening throws. `cachePages`: few of them make the store read and write more. */
 export function openInProcess(folder: string, clock: Clock, tuning: Tuning, cachePages?: number): InProcessEngine {
-  const database = openDatabase(folder);
-  let link: InProcessLink;
-  let store: Store;
-  try {
-    if (cachePages !== undefined) database.exec(`PRAGMA cache_size = ${cachePages}`);
-    store = new Store(database, tuning, PromiseFile.open(folder));
-    link = new InProcessLink(store);
-  } catch (error) {
-    database.close();
-    const code = sqliteErrorCode(error);
-    throw code === undefined ? error : new MillraceError(code, "The store cannot be read", { cause: error });
-  }
+  const { store, database, damage } = openStore(folder, tuning, cachePages);
+  const link = new InProcessLink(store);
   return {
     engine: sqliteEngineOn(link, clock),
     database,
     lost: store.lost,
+    damage,
+    takeDamaged: () => store.takeDamaged(),
     tidyUp: () => link.tidyUp(),
     get broken() {
       return link.broken;

@@ -1,7 +1,7 @@
 // `millrace doctor`: says in words what is wrong here and how to mend it.
 
 import { execFile } from "node:child_process";
-import { access, constants, stat } from "node:fs/promises";
+import { access, constants, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
@@ -57,7 +57,7 @@ const checks: Readonly<Record<string, Check>> = {
   },
   "Data folder": async (context, options) => {
     const file = await dataFile(context, options);
-    const path = file.file.replace(/[/\\]server\.json$/, "");
+    const path = folderOf(file);
     try {
       if (!(await stat(path)).isDirectory())
         return { verdict: "bad", text: `${path} is no folder. Move it away, or use --data.` };
@@ -104,6 +104,19 @@ const checks: Readonly<Record<string, Check>> = {
       return { verdict: "bad", text: `cannot be checked: ${failureText(error)}` };
     }
   },
+  Damage: async (context, options) => {
+    const { damageLogPath } = await import("../../engines/sqlite/index.ts");
+    const file = damageLogPath(folderOf(await dataFile(context, options)));
+    try {
+      const lines = (await readFile(file, "utf8")).trim().split("\n");
+      const told = lines.slice(-damageLines).join("\n     ");
+      const more = lines.length > damageLines ? `, the last ${damageLines} of ${lines.length} lines` : "";
+      return { verdict: "bad", text: `told in ${file}${more}; delete it once that is dealt with:\n     ${told}` };
+    } catch (error) {
+      const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+      return missing ? { verdict: "good", text: "none was found" } : { verdict: "bad", text: failureText(error) };
+    }
+  },
   Wrangler: async ({ terminal }) => {
     try {
       const { version } = await findWrangler(terminal.cwd);
@@ -139,6 +152,11 @@ export function addDoctor(program: Command, context: CommandContext): void {
 
 const marks: Readonly<Record<Finding["verdict"], string>> = { good: "ok  ", note: "--  ", bad: "BAD " };
 const findingText = ({ what, verdict, text }: Finding): string => `${marks[verdict]} ${what.padEnd(12)} ${text}`;
+
+/** Lines of the damage log that are shown. */
+const damageLines = 10;
+
+const folderOf = ({ file }: ServerFile): string => file.replace(/[/\\]server\.json$/, "");
 
 async function dataFile({ terminal }: CommandContext, { data }: TargetOptions): Promise<ServerFile> {
   const named = data ?? (terminal.env[settingTable.data.variable] || undefined);

@@ -4,6 +4,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { epochMs, MillraceError } from "../../core/index.ts";
 import type { EpochMs } from "../../core/index.ts";
+import { applicationId } from "./database.ts";
 import { knownFormat } from "./migrations.ts";
 import { sqliteErrorCode } from "./sql.ts";
 
@@ -14,9 +15,6 @@ export interface BackupLabel {
   /** Of the program that made it. */
   readonly version: string;
 }
-
-/** Set when the schema was made: see migrations.ts. */
-const applicationId = 1_298_754_668;
 
 /** Checks a copied database and puts the label on it. Throws `DATA_DAMAGED`, `DATA_TOO_NEW`, `STORAGE_FULL`, `UNAVAILABLE`. */
 export function labelBackup(file: string, { accountId, madeAt, version }: BackupLabel): void {

@@ -33,6 +33,14 @@ export class ByteWriter {
     return this.number(value >= 0 ? value * 2 : -value * 2 - 1);
   }
 
+  /** A whole number below 2^32, in four bytes. */
+  u32(value: number): this {
+    this.#reserve(4);
+    new DataView(this.#bytes.buffer).setUint32(this.#length, value, true);
+    this.#length += 4;
+    return this;
+  }
+
   text(value: string): this {
     const bytes = encoder.encode(value);
     this.number(bytes.length);

@@ -1,11 +1,14 @@
 // Opens the one database file: durable, locked for this process, with bounded memory.
 
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../core/index.ts";
 import { migrate } from "./migrations.ts";
 import { sqliteErrorCode } from "./sql.ts";
+
+/** "Mill" in ASCII: set when the schema is made (see migrations.ts). */
+export const applicationId = 1_298_754_668;
 
 /** Of all databases made here. */
 export const pageBytes = 4_096;
@@ -21,10 +24,19 @@ export function databasePath(folder: string): string {
  * Throws `DATA_LOCKED`, `DATA_DAMAGED`, `DATA_TOO_NEW`, `STORAGE_FULL`, `UNAVAILABLE`.
  */
 export function openDatabase(folder: string): DatabaseSync {
-  let database: DatabaseSync | undefined;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    database = new DatabaseSync(databasePath(folder), { timeout: 0 });
+    assertHeader(databasePath(folder));
+    return openDatabaseFile(databasePath(folder));
+  } catch (error) {
+    throw openingError(error, folder);
+  }
+}
+
+/** The same for a file of any name. Throws what SQLite throws. */
+export function openDatabaseFile(file: string): DatabaseSync {
+  const database = new DatabaseSync(file, { timeout: 0 });
+  try {
     // The page size counts only before the file has content. Exclusive locking comes before WAL: then the index of the WAL lives on
     // the heap instead of in shared memory, and the operating system's lock refuses a second server and goes with the process,
     // however it ends.
@@ -48,12 +60,36 @@ export function openDatabase(folder: string): DatabaseSync {
     migrate(database);
     return database;
   } catch (error) {
-    database?.close();
-    throw openingError(error, folder);
+    database.close();
+    throw error;
   }
 }
 
-function openingError(error: unknown, folder: string): Error {
+/**
+ * Bytes of a database's first page that are the same in all of ours (https://sqlite.org/fileformat2.html, 2026-10) and that SQLite
+ * takes another way when they are not: it would open the file for reading only, say. Throws `DATA_DAMAGED`.
+ */
+function assertHeader(path: string): void {
+  const header = Buffer.alloc(24);
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch {
+    return; // there is none, or SQLite says why
+  }
+  try {
+    if (readSync(file, header, 0, header.length, 0) < header.length) return;
+  } finally {
+    closeSync(file);
+  }
+  const [writes = 0, reads = 0, ...rest] = header.subarray(18);
+  const isOurs = header.readUInt16BE(16) === pageBytes && [1, 2].includes(writes) && [1, 2].includes(reads);
+  if (isOurs && [0, 64, 32, 32].every((byte, at) => rest[at] === byte)) return;
+  throw new MillraceError("DATA_DAMAGED", `${path} is not a readable database: its first bytes are others`);
+}
+
+/** What went wrong with the data of a folder, in words. */
+export function openingError(error: unknown, folder: string): Error {
   if (error instanceof MillraceError) return error;
   const code = sqliteErrorCode(error);
   const options = { cause: error, fields: { folder } };
@@ -61,6 +97,7 @@ function openingError(error: unknown, folder: string): Error {
     case "DATA_LOCKED":
       return new MillraceError("DATA_LOCKED", `Another server uses the data in ${folder}`, options);
     case "DATA_DAMAGED":
+    case "INTERNAL": // a schema that does not understand what it always did
       return new MillraceError("DATA_DAMAGED", `${databasePath(folder)} is not a readable database`, options);
     case undefined:
       return new MillraceError("UNAVAILABLE", `The data folder ${folder} cannot be used: ${String(error)}`, options);

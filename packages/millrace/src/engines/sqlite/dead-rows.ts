@@ -9,6 +9,8 @@ export class DeadRows {
   #runs: DeadRun[] = [];
   #count = 0;
   #isSorted = true;
+  /** Cannot be deleted. */
+  readonly #kept: DeadRun[] = [];
 
   /** How many rows wait. */
   get count(): number {
@@ -47,10 +49,15 @@ export class DeadRows {
     return taken;
   }
 
+  /** Rows that cannot be deleted, and are not tried again. */
+  keep(run: DeadRun): void {
+    this.#kept.push(run);
+  }
+
   /** All of them, in few long runs. */
   runs(): readonly DeadRun[] {
     this.#merge();
-    return this.#runs;
+    return this.#kept.length === 0 ? this.#runs : [...this.#runs, ...this.#kept].toSorted((a, b) => a.first - b.first);
   }
 
   #merge(): void {

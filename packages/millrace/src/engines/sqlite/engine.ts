@@ -51,6 +51,8 @@ export interface SqliteEngineOptions {
   readonly folder: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The engine has ended by itself and refuses everything: only opening it again helps. */
+  readonly onFailure?: ((failure: MillraceError) => void) | undefined;
   /** For tests, which make these so small that folds and reloads happen all the time. */
   readonly tuning?: Partial<Tuning>;
 }
@@ -94,7 +96,7 @@ class SqliteEngine implements StorageEngine {
     this.catalog = new SqliteCatalog(link);
   }
 
-  static async open({ folder, clock, logger, tuning }: SqliteEngineOptions): Promise<SqliteEngine> {
+  static async open({ folder, clock, logger, onFailure, tuning }: SqliteEngineOptions): Promise<SqliteEngine> {
     const listeners = new Set<WakeListener>();
     const wake = (standings: readonly Standing[]): void => {
       for (const { queue, readiness, isWoken } of standings) {
@@ -102,6 +104,7 @@ class SqliteEngine implements StorageEngine {
       }
     };
     const link = await ThreadLink.start({ folder, tuning: { ...defaultTuning, ...tuning } }, logger, wake);
+    link.onBroken = onFailure;
     return new SqliteEngine(link, clock, listeners);
   }
 

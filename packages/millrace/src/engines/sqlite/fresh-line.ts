@@ -7,29 +7,34 @@
 // runs before it are leftovers.
 
 import type { DatabaseSync } from "node:sqlite";
+import { MillraceError } from "../../core/index.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { readRuns, RunList, writeRuns } from "./run-list.ts";
 import type { Run } from "./run-list.ts";
 import { Query } from "./sql.ts";
+import { assertWhole, sumOf } from "./sums.ts";
 
 /** Runs in one row of the table: about 2 KB. */
 const runsPerRow = 512;
 
 export class RunsTable {
   readonly #insert: Query;
-  readonly #next: Query<readonly [last: number, data: Uint8Array]>;
+  readonly #next: Query<readonly [last: number, data: Uint8Array, sum: number]>;
   readonly #deleteBefore: Query;
   readonly #insertHole: Query;
-  readonly #holes: Query<readonly [queue: number, position: number]>;
+  readonly #holes: Query<readonly [queue: number, position: number, sum: number]>;
   readonly #deleteHolesBefore: Query;
   readonly #writer = new ByteWriter();
 
   constructor(database: DatabaseSync) {
-    this.#insert = new Query(database, "INSERT INTO runs (queue, last, data) VALUES (?, ?, ?)");
-    this.#next = new Query(database, "SELECT last, data FROM runs WHERE queue = ? AND last > ? ORDER BY last LIMIT 1");
+    this.#insert = new Query(database, "INSERT INTO runs (queue, last, data, sum) VALUES (?, ?, ?, ?)");
+    this.#next = new Query(
+      database,
+      "SELECT last, data, sum FROM runs WHERE queue = ? AND last > ? ORDER BY last LIMIT 1",
+    );
     this.#deleteBefore = new Query(database, "DELETE FROM runs WHERE queue = ? AND last < ?");
-    this.#insertHole = new Query(database, "INSERT INTO holes (queue, position) VALUES (?, ?)");
-    this.#holes = new Query(database, "SELECT queue, position FROM holes");
+    this.#insertHole = new Query(database, "INSERT INTO holes (queue, position, sum) VALUES (?, ?, ?)");
+    this.#holes = new Query(database, "SELECT queue, position, sum FROM holes");
     this.#deleteHolesBefore = new Query(database, "DELETE FROM holes WHERE queue = ? AND position < ?");
   }
 
@@ -39,14 +44,19 @@ export class RunsTable {
       const last = row.at(-1);
       if (last === undefined) return;
       writeRuns(this.#writer.clear(), row);
-      this.#insert.run(queue, last.first + last.count - 1, this.#writer.view());
+      const position = last.first + last.count - 1;
+      const data = this.#writer.view();
+      this.#insert.run(queue, position, data, sumOf(queue, position, data));
     }
   }
 
-  /** The first row that holds positions behind `position`. */
+  /** The first row that holds positions behind `position`. Throws `DATA_DAMAGED`. */
   next(queue: number, position: number): readonly Run[] | undefined {
     const row = this.#next.first(queue, position);
-    return row === undefined ? undefined : readRuns(new ByteReader(row[1]));
+    if (row === undefined) return undefined;
+    const [last, data, sum] = row;
+    assertWhole("Where fresh messages stand", sum, queue, last, data);
+    return readRuns(new ByteReader(data));
   }
 
   deleteBefore(queue: number, position: number): void {
@@ -54,11 +64,14 @@ export class RunsTable {
   }
 
   addHole(queue: number, position: number): void {
-    this.#insertHole.run(queue, position);
+    this.#insertHole.run(queue, position, sumOf(queue, position));
   }
 
   holes(): readonly (readonly [queue: number, position: number])[] {
-    return this.#holes.all();
+    return this.#holes.all().map(([queue, position, sum]) => {
+      assertWhole("Which messages were purged", sum, queue, position);
+      return [queue, position];
+    });
   }
 
   deleteHolesBefore(queue: number, position: number): void {
@@ -206,6 +219,29 @@ export class FreshLine {
   replayHole(position: number): void {
     this.#holes.add(position);
     this.#hasLeftovers = true;
+  }
+
+  /** Throws `DATA_DAMAGED` when what is stored of the line is not as many messages as there are. Reads all of it. */
+  assertComplete(): void {
+    let found = 0;
+    const add = (runs: Iterable<Run>): void => {
+      for (const run of runs) found += Math.max(0, run.first + run.count - Math.max(run.first, this.#head));
+    };
+    add(this.#front);
+    if (this.#hasMoreSaved) {
+      for (let behind = this.#loadedThrough; ;) {
+        const runs = this.#table.next(this.#queue, behind);
+        const last = runs?.at(-1);
+        if (runs === undefined || last === undefined) break;
+        const from = behind;
+        add(runs.map((run) => partBehind(run, from)).filter(({ count }) => count > 0));
+        behind = last.first + last.count - 1;
+      }
+    }
+    add(this.#tail);
+    for (const hole of this.#holes) if (hole >= this.#head) found -= 1;
+    if (found === this.#count) return;
+    throw new MillraceError("DATA_DAMAGED", `Of ${this.#count} fresh messages of a queue ${found} are named`);
   }
 
   *#among(runs: Iterable<Run>, after: number): Generator<number> {

@@ -5,7 +5,7 @@
 // is counted once and no call does more than that: `ready` is exact up to `sliceRows` and may be too small beyond, never too large.
 
 import type { DatabaseSync } from "node:sqlite";
-import { epochMs } from "../../core/index.ts";
+import { epochMs, MillraceError } from "../../core/index.ts";
 import type { EpochMs } from "../../core/index.ts";
 import { Query } from "./sql.ts";
 
@@ -20,28 +20,56 @@ export interface LaterMessage {
 const sliceRows = 1_000;
 const forever = Number.MAX_SAFE_INTEGER;
 
+/** When a message is due that is set aside, for it is damaged: never. Whoever looks leaves it out. */
+export const setAsideAt = epochMs(8_000_000_000_000);
+
+const sumModulus = 2_147_483_647;
+/** The checksum of a row. A prime modulus notices each flipped bit, and SQLite can check all rows at once (100 ns a row). */
+export const laterSumSql = `(queue * 8191 + due_ms * 509 + position * 127 + attempts * 31 + 1) % ${sumModulus}`;
+
+function laterSum(queue: number, dueMs: number, position: number, attempts: number): number {
+  return (queue * 8_191 + dueMs * 509 + position * 127 + attempts * 31 + 1) % sumModulus;
+}
+
+type LaterRow = readonly [position: number, dueMs: number, attempts: number, sum: number];
+
 export class LaterTable {
   readonly insert: Query;
   readonly delete: Query;
   readonly deleteThrough: Query;
-  readonly due: Query<readonly [position: number, dueMs: number, attempts: number]>;
+  readonly due: Query<LaterRow>;
+  readonly setAside: Query<readonly [count: number]>;
+  readonly checked: Query<readonly [count: number, wrong: number, indexed: number]>;
+  readonly counts: Query<readonly [queue: number, count: number]>;
   readonly firstDue: Query<readonly [dueMs: number]>;
   readonly firstDueAfter: Query<readonly [dueMs: number]>;
   readonly countDue: Query<readonly [count: number]>;
   readonly skip: Query<readonly [dueMs: number, position: number]>;
-  readonly find: Query<readonly [dueMs: number, attempts: number]>;
-  readonly behind: Query<readonly [position: number, dueMs: number, attempts: number]>;
+  readonly find: Query<LaterRow>;
+  readonly behind: Query<LaterRow>;
+  readonly waitingBehind: Query<LaterRow>;
 
   constructor(database: DatabaseSync) {
     const query = (sql: string): Query<never> => new Query(database, sql);
-    this.insert = query("INSERT INTO later (queue, due_ms, position, attempts) VALUES (?, ?, ?, ?)");
+    this.insert = query("INSERT INTO later (queue, due_ms, position, attempts, sum) VALUES (?, ?, ?, ?, ?)");
     this.delete = query("DELETE FROM later WHERE queue = ? AND due_ms = ? AND position = ?");
     this.deleteThrough = query("DELETE FROM later WHERE queue = ? AND (due_ms, position) <= (?, ?)");
     this.due = query(
-      "SELECT position, due_ms, attempts FROM later WHERE queue = ? AND due_ms <= ? ORDER BY due_ms, position LIMIT ?",
+      "SELECT position, due_ms, attempts, sum FROM later WHERE queue = ? AND due_ms <= ? ORDER BY due_ms, position LIMIT ?",
     );
+    this.setAside = query(`SELECT count(*) FROM later WHERE queue = ? AND due_ms = ${setAsideAt}`);
+    this.checked = query(
+      `SELECT count(*), count(*) FILTER (WHERE sum <> ${laterSumSql}),
+              (SELECT count(*) FROM later AS by_position INDEXED BY later_by_position
+               WHERE EXISTS (SELECT 1 FROM later AS there NOT INDEXED WHERE there.queue = by_position.queue
+                             AND there.due_ms = by_position.due_ms AND there.position = by_position.position))
+       FROM later NOT INDEXED`,
+    );
+    this.counts = query("SELECT queue, count(*) FROM later GROUP BY queue");
     this.firstDue = query("SELECT due_ms FROM later WHERE queue = ? ORDER BY due_ms LIMIT 1");
-    this.firstDueAfter = query("SELECT due_ms FROM later WHERE queue = ? AND due_ms > ? ORDER BY due_ms LIMIT 1");
+    this.firstDueAfter = query(
+      `SELECT due_ms FROM later WHERE queue = ? AND due_ms > ? AND due_ms < ${setAsideAt} ORDER BY due_ms LIMIT 1`,
+    );
     this.countDue = query(
       `SELECT count(*) FROM (
          SELECT 1 FROM later WHERE queue = ? AND (due_ms, position) > (?, ?) AND due_ms <= ? LIMIT ${sliceRows})`,
@@ -50,10 +78,24 @@ export class LaterTable {
       `SELECT due_ms, position FROM later WHERE queue = ? AND (due_ms, position) > (?, ?)
        ORDER BY due_ms, position LIMIT 1 OFFSET ${sliceRows - 1}`,
     );
-    this.find = query("SELECT due_ms, attempts FROM later WHERE queue = ? AND position = ?");
-    this.behind = query(
-      "SELECT position, due_ms, attempts FROM later WHERE queue = ? AND position > ? ORDER BY position LIMIT ?",
+    this.find = query("SELECT position, due_ms, attempts, sum FROM later WHERE queue = ? AND position = ?");
+    this.waitingBehind = query(
+      `SELECT position, due_ms, attempts, sum FROM later WHERE queue = ? AND position > ? AND due_ms < ${setAsideAt}
+       ORDER BY position LIMIT ?`,
     );
+    this.behind = query(
+      "SELECT position, due_ms, attempts, sum FROM later WHERE queue = ? AND position > ? ORDER BY position LIMIT ?",
+    );
+  }
+
+  /** By queue's number: how many there are. Throws `DATA_DAMAGED` when any row is not what was stored. Reads all of them. */
+  assertWhole(): ReadonlyMap<number, number> {
+    const [count, wrong, indexed] = this.checked.first() ?? [0, 0, 0];
+    if (wrong > 0 || indexed !== count) {
+      const text = `Of ${count} messages to be delivered later ${Math.max(wrong, count - indexed)} are not as stored`;
+      throw new MillraceError("DATA_DAMAGED", text);
+    }
+    return new Map(this.counts.all());
   }
 }
 
@@ -82,8 +124,11 @@ export class LaterLine {
   }
 
   insert({ position, dueAt, attempts }: LaterMessage): void {
-    this.#table.insert.run(this.#queue, dueAt, position, attempts);
-    this.#count += 1;
+    if (dueAt === setAsideAt) {
+      this.#put(position, dueAt, attempts);
+      return;
+    }
+    this.#put(position, dueAt, attempts);
     if (this.#isCounted(dueAt, position)) this.#due += 1;
     if (this.#count === 1) {
       this.#firstDue = dueAt;
@@ -124,7 +169,7 @@ export class LaterLine {
   /** The longest due ones, left in place. */
   due(now: EpochMs, max: number): readonly LaterMessage[] {
     const counted = Math.min(max, this.dueCount(now));
-    return counted === 0 ? [] : this.#table.due.all(this.#queue, now, counted).map(message);
+    return counted === 0 ? [] : this.#table.due.all(this.#queue, now, counted).map((row) => this.#message(row));
   }
 
   /** Removes `count` messages, those that are due longest, `last` being the last of them. */
@@ -149,24 +194,47 @@ export class LaterLine {
   find(position: number): LaterMessage | undefined {
     if (this.#count === 0) return undefined;
     const row = this.#table.find.first(this.#queue, position);
-    return row === undefined ? undefined : { position, dueAt: epochMs(row[0]), attempts: row[1] };
+    return row === undefined ? undefined : this.#message(row);
   }
 
   /** In order of arrival, behind a position. */
   behind(position: number, max: number): readonly LaterMessage[] {
-    return this.#count === 0 ? [] : this.#table.behind.all(this.#queue, position, max).map(message);
+    return this.#count === 0 ? [] : this.#table.behind.all(this.#queue, position, max).map((row) => this.#message(row));
   }
 
-  /** The one that came in first. */
+  /** As `behind`, without what is set aside. */
+  waitingBehind(position: number, max: number): readonly LaterMessage[] {
+    return this.#count === 0
+      ? []
+      : this.#table.waitingBehind.all(this.#queue, position, max).map((row) => this.#message(row));
+  }
+
+  /** How many are set aside, because they are damaged. */
+  setAsideCount(): number {
+    return this.#count === 0 ? 0 : (this.#table.setAside.first(this.#queue)?.[0] ?? 0);
+  }
+
+  /** The one that came in first, of those that are not set aside. */
   firstPosition(): number | undefined {
     if (this.#count === 0) return undefined;
-    this.#firstPosition ??= this.behind(0, 1)[0]?.position;
+    this.#firstPosition ??= this.waitingBehind(0, 1)[0]?.position;
     return this.#firstPosition;
   }
 
   /** Replaying a note: this many there are; the rows are in the table already. */
   replayCount(count: number): void {
     this.#count = count;
+  }
+
+  #message([position, dueMs, attempts, sum]: LaterRow): LaterMessage {
+    if (sum !== laterSum(this.#queue, dueMs, position, attempts))
+      throw new MillraceError("DATA_DAMAGED", `When the message at position ${position} is due is not what was stored`);
+    return { position, dueAt: epochMs(dueMs), attempts };
+  }
+
+  #put(position: number, dueAt: EpochMs, attempts: number): void {
+    this.#table.insert.run(this.#queue, dueAt, position, attempts, laterSum(this.#queue, dueAt, position, attempts));
+    this.#count += 1;
   }
 
   #isCounted(dueAt: EpochMs, position: number): boolean {
@@ -192,10 +260,6 @@ export class LaterLine {
     this.#hasCaughtUp = end === undefined;
     this.#cursor = end === undefined ? { dueMs: now, position: forever } : { dueMs: end[0], position: end[1] };
   }
-}
-
-function message([position, dueMs, attempts]: readonly [number, number, number]): LaterMessage {
-  return { position, dueAt: epochMs(dueMs), attempts };
 }
 
 function time(row: readonly [dueMs: number] | undefined): EpochMs | undefined {

@@ -12,7 +12,7 @@ import { ByteWriter } from "./bytes.ts";
 import { DeadRows, DeadRunCollector } from "./dead-rows.ts";
 import type { DeadRun } from "./dead-rows.ts";
 import { RunsTable } from "./fresh-line.ts";
-import { LaterTable } from "./later-line.ts";
+import { LaterTable, setAsideAt } from "./later-line.ts";
 import { withItems } from "./lease-book.ts";
 import type { LeasedBatchEntry, LeasedItem } from "./lease-book.ts";
 import { LogTable } from "./log-table.ts";
@@ -21,6 +21,7 @@ import type { LeaseFact, Note } from "./note.ts";
 import { QueueState } from "./queue-state.ts";
 import type { RunningRecount } from "./recount.ts";
 import type { QueueCounters, Outcome } from "./queue-state.ts";
+import { seal } from "./record.ts";
 import type { Run } from "./run-list.ts";
 import { FoldTables } from "./state-tables.ts";
 
@@ -31,6 +32,12 @@ export interface Tuning {
   readonly runsInMemory: number;
   /** Pages in the write-ahead log at which a checkpoint is made even though requests wait, and a quarter of them when none do. */
   readonly checkpointPages: number;
+}
+
+/** A message that is not what was stored. */
+export interface DamagedMessage {
+  readonly queue: QueueId;
+  readonly position: number;
 }
 
 export class Tables {
@@ -63,6 +70,8 @@ export class Ledger {
   readonly dead = new DeadRows();
   /** Told of what leaves its queue. Gone when memory is read again. */
   recount: RunningRecount | undefined;
+  /** Messages set aside and not yet told. */
+  damaged: DamagedMessage[] = [];
   readonly #tuning: Tuning;
   readonly #byId = new Map<QueueId, QueueState>();
   readonly #byNumber = new Map<number, QueueState>();
@@ -98,6 +107,18 @@ export class Ledger {
     const ledger = new Ledger(tables, tuning);
     ledger.#read();
     return ledger;
+  }
+
+  /** Throws `DATA_DAMAGED` when anything that memory relies on is not what was stored. Reads all of it but the messages. */
+  assertWhole(): void {
+    const later = this.tables.later.assertWhole();
+    for (const queue of this.#byNumber.values()) {
+      queue.fresh.assertComplete();
+      const found = later.get(queue.number) ?? 0;
+      if (found === queue.later.count) continue;
+      const text = `Of ${queue.later.count} messages of a queue to be delivered later ${found} are named`;
+      throw new MillraceError("DATA_DAMAGED", text);
+    }
   }
 
   /** Throws `QUEUE_NOT_FOUND`. */
@@ -178,6 +199,7 @@ export class Ledger {
   /** Adds a message to the end of the log; answers its position. Where it belongs is for the caller to say. */
   append(queue: QueueState, record: Uint8Array): number {
     const position = this.#nextPosition;
+    seal(record, { position, queue: queue.number });
     this.tables.log.appendMessage(position, queue.number, record);
     this.#nextPosition += 1;
     return position;
@@ -189,6 +211,13 @@ export class Ledger {
     if (runs === undefined) this.#appended.set(queue, [run]);
     else runs.push(run);
     this.change(queue);
+  }
+
+  /** A message that is in no line of its queue is damaged, and nobody is given it: it stays, and is due never. */
+  setAside(queue: QueueState, position: number, attempts: number): void {
+    queue.later.insert({ position, dueAt: setAsideAt, attempts });
+    this.change(queue);
+    this.damaged.push({ queue: queue.id, position });
   }
 
   newBatch(): number {
@@ -261,19 +290,23 @@ export class Ledger {
       // A batch that was leased and settled within this transaction was never on disk.
       if (entry !== undefined || batch < this.#firstNewBatch) leases.push({ queue: queue.number, batch, entry });
     }
-    const note = writeNote(this.#writer, {
-      nextBatch: this.#nextBatch,
-      queues: Array.from(this.#changed, (queue) => ({
-        number: queue.number,
-        head: queue.fresh.head,
-        freshCount: queue.fresh.count,
-        laterCount: queue.later.count,
-        counters: queue.counters,
-        appended: this.#appended.get(queue) ?? [],
-      })),
-      leases,
-      dead,
-    });
+    const note = writeNote(
+      this.#writer,
+      {
+        nextBatch: this.#nextBatch,
+        queues: Array.from(this.#changed, (queue) => ({
+          number: queue.number,
+          head: queue.fresh.head,
+          freshCount: queue.fresh.count,
+          laterCount: queue.later.count,
+          counters: queue.counters,
+          appended: this.#appended.get(queue) ?? [],
+        })),
+        leases,
+        dead,
+      },
+      this.#nextPosition,
+    );
     this.tables.log.appendNote(this.#nextPosition, note);
     this.#notes.add(this.#nextPosition);
     this.#noteBytes += note.length;
@@ -298,8 +331,13 @@ export class Ledger {
       else if (batch < this.#firstUnfoldedBatch) fold.deleteLease(batch);
     }
     this.dead.add(this.#notes.flush());
-    fold.replaceDead(this.dead.runs());
-    fold.putMark({ position, nextBatch: this.#nextBatch, nextQueue: this.#nextQueue });
+    let leases = 0;
+    for (const queue of this.#byNumber.values()) leases += queue.leases.size;
+    fold.putMark(
+      { position, nextBatch: this.#nextBatch, nextQueue: this.#nextQueue },
+      { queues: this.#byNumber.size, leases },
+      this.dead.runs(),
+    );
     this.#unfolded.clear();
     this.#unfoldedLeases.clear();
     this.#noteBytes = 0;
@@ -324,7 +362,7 @@ export class Ledger {
     this.dead.add(fold.dead());
     let last = mark.position;
     for (const [position, data] of log.notesBehind(mark.position)) {
-      this.#replay(readNote(data));
+      this.#replay(readNote(data, position));
       this.#notes.add(position);
       this.#noteBytes += data.length;
       last = position;

@@ -3,8 +3,11 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../core/index.ts";
+import { addChecksums } from "./checksum-step.ts";
 
-const released: readonly string[] = [
+export type Step = string | ((database: DatabaseSync) => void);
+
+const released: readonly Step[] = [
   `
   PRAGMA application_id = 1298754668; -- "Mill" in ASCII: tells \`file\` whose database this is
 
@@ -109,16 +112,21 @@ const released: readonly string[] = [
     bytes BLOB NOT NULL
   ) STRICT;
   `,
+  addChecksums,
 ];
 
+/** Of databases that are up to date. */
+export const formatNumber = released.length;
+
 /** Brings the schema up to date. Throws `DATA_TOO_NEW` when a newer program made it. `steps` are given by tests only. */
-export function migrate(database: DatabaseSync, steps: readonly string[] = released): void {
+export function migrate(database: DatabaseSync, steps: readonly Step[] = released): void {
   const version = knownFormat(database, steps);
   for (const [index, step] of steps.entries()) {
     if (index < version) continue;
     database.exec("BEGIN IMMEDIATE");
     try {
-      database.exec(step);
+      if (typeof step === "string") database.exec(step);
+      else step(database);
       database.exec(`PRAGMA user_version = ${index + 1}`);
       database.exec("COMMIT");
     } catch (error) {
@@ -129,7 +137,7 @@ export function migrate(database: DatabaseSync, steps: readonly string[] = relea
 }
 
 /** How many steps a database has taken. Throws `DATA_TOO_NEW` when they are more than there are. */
-export function knownFormat(database: DatabaseSync, steps: readonly string[] = released): number {
+export function knownFormat(database: DatabaseSync, steps: readonly Step[] = released): number {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version <= steps.length) return version;
   throw new MillraceError(

@@ -3,6 +3,7 @@
 // touches a thousand queues writes one row for all of them instead of one each. Replaying the notes since the last fold, in order,
 // over what the tables say, gives the memory back.
 
+import { crc32 } from "node:zlib";
 import { MillraceError } from "../../core/index.ts";
 import { ByteReader } from "./bytes.ts";
 import type { ByteWriter } from "./bytes.ts";
@@ -37,7 +38,11 @@ export interface Note {
   readonly dead: readonly DeadRun[];
 }
 
-const version = 1;
+/** As in a message's record: no flipped bit makes one of the other. */
+const version = 0x62;
+/** Of format 1: without a checksum. */
+const uncheckedVersion = 1;
+const sumBytes = 4;
 const counterNames = [
   "count",
   "bytes",
@@ -49,8 +54,8 @@ const counterNames = [
   "dropped",
 ] as const satisfies readonly (keyof QueueCounters)[];
 
-/** The bytes are valid until the writer is used again. */
-export function writeNote(writer: ByteWriter, note: Note): Uint8Array {
+/** The bytes are valid until the writer is used again; they end in a checksum, which fits no other position of the log. */
+export function writeNote(writer: ByteWriter, note: Note, position: number): Uint8Array {
   writer.clear().number(version).number(note.nextBatch).number(note.queues.length);
   for (const queue of note.queues) {
     writer.number(queue.number).number(queue.head).number(queue.freshCount).number(queue.laterCount);
@@ -67,13 +72,18 @@ export function writeNote(writer: ByteWriter, note: Note): Uint8Array {
   }
   writer.number(note.dead.length);
   for (const { first, count } of note.dead) writer.number(first).number(count);
-  return writer.view();
+  const sum = crc32(writer.view(), position % 2 ** 32);
+  return writer.u32(sum).view();
 }
 
 /** Throws `DATA_DAMAGED`. */
-export function readNote(bytes: Uint8Array): Note {
+export function readNote(bytes: Uint8Array, position: number): Note {
   try {
-    return parse(new ByteReader(bytes));
+    if (bytes[0] === uncheckedVersion) return parse(new ByteReader(bytes));
+    const content = bytes.subarray(0, -sumBytes);
+    const sum = new DataView(bytes.buffer, bytes.byteOffset + content.length, sumBytes).getUint32(0, true);
+    if (sum !== crc32(content, position % 2 ** 32)) throw new RangeError("the checksum is another");
+    return parse(new ByteReader(content));
   } catch (error) {
     throw new MillraceError("DATA_DAMAGED", "A note in the log cannot be read", { cause: error });
   }
@@ -81,7 +91,7 @@ export function readNote(bytes: Uint8Array): Note {
 
 function parse(reader: ByteReader): Note {
   const found = reader.number();
-  if (found !== version) throw new RangeError(`unknown version ${found}`);
+  if (found !== version && found !== uncheckedVersion) throw new RangeError(`unknown version ${found}`);
   const nextBatch = reader.number();
   const queues = repeat(reader, (): QueueFacts => {
     const [number, head, freshCount, laterCount] = [reader.number(), reader.number(), reader.number(), reader.number()];

@@ -120,14 +120,20 @@ export class QueueState {
   /** When the message that came in first, of those left, did; `undefined` when there is none. */
   oldestStoredAt(): EpochMs | undefined {
     const position = this.#oldestPosition(Number.POSITIVE_INFINITY);
-    return position === undefined ? undefined : readHeader(this.#log.header(position)).storedAt;
+    if (position === undefined) return undefined;
+    const fresh = this.fresh.first();
+    if (fresh?.first === position) return fresh.storedAt;
+    const header = this.#log.header(position);
+    return header === undefined ? undefined : readHeader(header).storedAt;
   }
 
   #oldestSentAt(): EpochMs | undefined {
     const position = this.#oldestPosition(leasesLookedAt);
     if (position === undefined) return undefined;
     if (this.#oldest?.position !== position) {
-      this.#oldest = { position, sentAt: readHeader(this.#log.header(position)).sentAt };
+      const header = this.#log.header(position);
+      if (header === undefined) return undefined; // it is set aside when it is to be handed out
+      this.#oldest = { position, sentAt: readHeader(header).sentAt };
     }
     return this.#oldest.sentAt;
   }

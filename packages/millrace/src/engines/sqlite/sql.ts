@@ -1,6 +1,7 @@
 // A prepared statement with positional parameters and typed rows, and what SQLite's errors mean here.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { isMillraceError } from "../../core/index.ts";
 import type { ErrorCode } from "../../core/index.ts";
 
 export type SqlValue = number | string | Uint8Array | null;
@@ -44,6 +45,7 @@ export class Query<Row extends readonly SqlValue[] = readonly SqlValue[]> {
  * `undefined`: not an error of SQLite.
  */
 export function sqliteErrorCode(error: unknown): ErrorCode | undefined {
+  if (error instanceof RangeError && "code" in error && error.code === "ERR_OUT_OF_RANGE") return "DATA_DAMAGED"; // no number of ours is so large
   if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
   switch (error.errcode & 0xff) {
     case 5: // BUSY
@@ -62,4 +64,9 @@ export function sqliteErrorCode(error: unknown): ErrorCode | undefined {
     default:
       return "INTERNAL";
   }
+}
+
+/** Whether an error says that what is stored is damaged, be it SQLite's word or ours. */
+export function isDamage(error: unknown): boolean {
+  return isMillraceError(error, "DATA_DAMAGED") || sqliteErrorCode(error) === "DATA_DAMAGED";
 }

@@ -12,7 +12,7 @@ import type { EpochMs, Holder, QueueId, QueueSurvey } from "../../core/index.ts"
 import { AnswerBytes } from "./answer-bytes.ts";
 import { Durability } from "./durability.ts";
 import { Ledger, Tables } from "./ledger.ts";
-import type { Tuning } from "./ledger.ts";
+import type { DamagedMessage, Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
 import { cleanUp, needsCleanUp, sliceRows } from "./operations/clean-up.ts";
 import { purge, purgeByRef, sweep } from "./operations/discard.ts";
@@ -65,6 +65,14 @@ export interface Loss {
   readonly revisions: number;
 }
 
+/** Messages of one queue that were set aside. */
+export interface DamagedMessages {
+  readonly queue: QueueId;
+  /** `undefined`: not known. */
+  readonly name: string | undefined;
+  readonly positions: readonly number[];
+}
+
 /** Times in a row that memory cannot be read after which the store gives up: somebody must see to the disk. */
 const readingTries = 20;
 
@@ -79,6 +87,7 @@ export class Store {
   readonly #walPages: Query<readonly [busy: number, pages: number, checkpointed: number]>;
   /** `undefined`: to be read again, since a transaction failed. */
   #memory: Ledger | undefined;
+  #damaged: DamagedMessage[] = [];
   /** How often in a row it could not be read. */
   #unreadable = 0;
   /** Whether a commit waits for the disk. */
@@ -102,6 +111,8 @@ export class Store {
     this.#walPages = new Query(database, "PRAGMA wal_checkpoint(NOOP)");
     this.#durability = new Durability(`${database.location() ?? ""}-wal`, promises);
     this.#memory = Ledger.read(this.#tables, tuning);
+    this.#memory.assertWhole();
+    this.#catalog.assertWhole();
     this.#durability.opened(this.#progress(this.#memory));
     this.lost = this.#findLoss(this.#memory);
   }
@@ -119,6 +130,21 @@ export class Store {
       this.#rollBack();
       return requests.length === 1 ? failed(error) : this.#runOneByOne(group, requests, syncs);
     }
+  }
+
+  /** Messages that were set aside since this was asked last, by queue. */
+  takeDamaged(): readonly DamagedMessages[] {
+    if (this.#damaged.length === 0) return [];
+    const damaged = this.#damaged;
+    this.#damaged = [];
+    return Array.from(
+      Map.groupBy(damaged, ({ queue }) => queue),
+      ([queue, messages]) => ({
+        queue,
+        name: this.#catalog.nameOf(queue),
+        positions: messages.map(({ position }) => position),
+      }),
+    );
   }
 
   /** Does one slice of what needs doing while nothing waits; answers whether there may be more. */
@@ -197,6 +223,7 @@ export class Store {
       throw new MillraceError("UNKNOWN_OUTCOME", "The disk failed while it stored this", { cause: error });
     }
     this.#durability.committed(this.#progress(ledger), syncs);
+    if (ledger.damaged.length > 0) this.#damaged.push(...ledger.damaged.splice(0));
     return result;
   }
 

@@ -86,6 +86,8 @@ export class ThreadLink {
   readonly #messages: number[] = [];
   #isScheduled = false;
   #closing: Promise<void> | undefined;
+  /** Called once when the thread has ended by itself. */
+  onBroken: ((failure: MillraceError) => void) | undefined;
   /** Wakes `close` when nothing is under way any more. */
   #onIdle: (() => void) | undefined;
 
@@ -113,9 +115,10 @@ export class ThreadLink {
     const listen = (message: FromThread): void => {
       if (message.kind === "opened") opened.resolve();
       else if (message.kind === "failed") opened.reject(errorOf(message.failure));
+      else if (message.kind === "event") logger[message.level](message.event, message.fields); // what it found
     };
     const ended = (): void => opened.reject(new MillraceError("UNAVAILABLE", "The store thread ended while it opened"));
-    worker.once("message", listen).once("error", opened.reject).once("exit", ended);
+    worker.on("message", listen).once("error", opened.reject).once("exit", ended);
     await opened.promise.finally(() => worker.off("message", listen).off("error", opened.reject).off("exit", ended));
     return new ThreadLink(worker, logger, onStandings);
   }
@@ -303,6 +306,7 @@ export class ThreadLink {
     this.#waiting.swift = [];
     this.#waiting.synced = [];
     this.#onIdle?.();
+    this.onBroken?.(this.#refusal());
   }
 
   #refusal(): MillraceError {

@@ -3,16 +3,14 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { isMillraceError } from "../../core/index.ts";
-import { openDatabase } from "./database.ts";
-import { lossWords, noteDamage } from "./damage-log.ts";
-import { PromiseFile } from "./promise-file.ts";
+import { lossWords, noteDamage, setAsideWords } from "./damage-log.ts";
+import { openStore } from "./opening.ts";
 import { laneOf } from "./protocol.ts";
 import type { Failure, FromThread, Lane, ThreadStart, ToThread } from "./protocol.ts";
 import { readSendFrame } from "./send-frame.ts";
 import { sqliteErrorCode } from "./sql.ts";
 import { standingsFrame } from "./standings-frame.ts";
-import { Store } from "./store.ts";
-import type { Loss, WaitingRequest } from "./store.ts";
+import type { DamagedMessages, Loss, Store, WaitingRequest } from "./store.ts";
 
 /** Requests and bytes that one transaction takes at most; the rest waits for the next. */
 const groupRequests = 4_096;
@@ -38,7 +36,7 @@ function fail(error: unknown): void {
   port.close();
 }
 
-function serve(store: Store): void {
+function serve(store: Store, folder: string): void {
   let isClosing = false;
   let idleTimer: NodeJS.Timeout | undefined;
 
@@ -86,6 +84,7 @@ function serve(store: Store): void {
         const lanes = Map.groupBy(waiting, ({ request }) => laneOf(request));
         answer(store, "swift", lanes.get("swift"));
         answer(store, "synced", lanes.get("synced"));
+        for (const damaged of store.takeDamaged()) tellSetAside(folder, damaged);
         tidy(() => store.keepUp());
         store.copy?.start(turn, turn);
         waiting = isClosing || isCopying() ? [] : collect();
@@ -151,6 +150,18 @@ function tellLoss(folder: string, loss: Loss): void {
   post({ kind: "event", level: "error", event: "storage.lost", fields: { ...loss, message: words, file } });
 }
 
+function tellDamage(folder: string, words: string): void {
+  const file = noteDamage(folder, words);
+  post({ kind: "event", level: "error", event: "storage.damaged", fields: { message: words, file } });
+}
+
+function tellSetAside(folder: string, damaged: DamagedMessages): void {
+  const words = setAsideWords(damaged);
+  const file = noteDamage(folder, words);
+  const fields = { queue: damaged.name ?? damaged.queue, count: damaged.positions.length, message: words, file };
+  post({ kind: "event", level: "error", event: "message.damaged", fields });
+}
+
 function received(): ToThread | undefined {
   const next: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
   return next?.message;
@@ -158,10 +169,11 @@ function received(): ToThread | undefined {
 
 try {
   const { folder, tuning } = workerData as ThreadStart;
-  const store = new Store(openDatabase(folder), tuning, PromiseFile.open(folder));
+  const { store, damage } = openStore(folder, tuning);
+  if (damage !== undefined) tellDamage(folder, damage);
   if (store.lost !== undefined) tellLoss(folder, store.lost);
   post({ kind: "opened" });
-  serve(store);
+  serve(store, folder);
 } catch (error) {
   fail(error);
 }

@@ -2,6 +2,7 @@
 
 import type { Ledger } from "../ledger.ts";
 import type { QueueState } from "../queue-state.ts";
+import { isDamage } from "../sql.ts";
 
 /** Rows deleted in one slice: a few milliseconds. */
 export const sliceRows = 2_000;
@@ -15,7 +16,14 @@ export function needsCleanUp(ledger: Ledger): boolean {
 export function cleanUp(ledger: Ledger): void {
   const doomed = ledger.firstDoomed;
   if (doomed !== undefined && ledger.dead.count < sliceRows) empty(ledger, doomed);
-  for (const { first, count } of ledger.dead.take(sliceRows)) ledger.tables.log.deleteRange(first, count);
+  for (const { first, count } of ledger.dead.take(sliceRows)) {
+    try {
+      ledger.tables.log.deleteRange(first, count);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      ledger.dead.keep({ first, count }); // nobody needs them; a start on damaged data leaves them behind
+    }
+  }
 }
 
 /** Takes a slice of messages out of a doomed queue; its leases ended when it was doomed. */

@@ -26,7 +26,7 @@ export function purgeByRef(ledger: Ledger, queue: QueueState, refs: readonly Mes
   const unknown = refs.filter((ref) => {
     const position = parseMessageRef(ref);
     if (position === undefined || !takeOut(ledger, queue, position)) return true;
-    ledger.remove(queue, "purged", { position, size: bodyLength(ledger.tables.log.header(position)) });
+    ledger.remove(queue, "purged", { position, size: ledger.tables.log.size(position) });
     return false;
   });
   return { purged: refs.length - unknown.length, unknown };
@@ -58,13 +58,18 @@ export function sweep(ledger: Ledger, queue: QueueState, storedBefore: EpochMs, 
     const taken = queue.fresh.take(limit - expired);
     if (taken === undefined) break;
     for (let position = taken.first; position < taken.first + taken.count; position += 1) {
-      ledger.remove(queue, "expired", { position, size: bodyLength(ledger.tables.log.header(position)) });
+      ledger.remove(queue, "expired", { position, size: ledger.tables.log.size(position) });
     }
     expired += taken.count;
     run = queue.fresh.first();
   }
-  for (const waiting of queue.later.behind(0, limit - expired)) {
+  for (const waiting of queue.later.waitingBehind(0, limit - expired)) {
     const header = ledger.tables.log.header(waiting.position);
+    if (header === undefined) {
+      queue.later.remove(waiting);
+      ledger.setAside(queue, waiting.position, waiting.attempts);
+      continue;
+    }
     if (readHeader(header).storedAt >= storedBefore) break;
     queue.later.remove(waiting);
     ledger.remove(queue, "expired", { position: waiting.position, size: bodyLength(header) });
@@ -77,5 +82,6 @@ function hasOlder(ledger: Ledger, queue: QueueState, storedBefore: EpochMs): boo
   const fresh = queue.fresh.first();
   if (fresh !== undefined && fresh.storedAt < storedBefore) return true;
   const waiting = queue.later.firstPosition();
-  return waiting !== undefined && readHeader(ledger.tables.log.header(waiting)).storedAt < storedBefore;
+  const header = waiting === undefined ? undefined : ledger.tables.log.header(waiting);
+  return header !== undefined && readHeader(header).storedAt < storedBefore;
 }

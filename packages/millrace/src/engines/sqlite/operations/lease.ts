@@ -25,24 +25,44 @@ export function lease(ledger: Ledger, request: LeaseMessage, bytes: AnswerBytes)
   const queue = ledger.queue(request.queue);
   const { now, window } = request;
   if (window !== undefined && decideWindow(queue.readiness(now), window, now).kind === "wait") return undefined;
-  const { taken, isRedelivery } = take(queue, request.max, now);
-  if (taken.length === 0) return undefined;
+  // What is damaged is not handed out, and then others are: until there is something, or nothing left.
+  for (;;) {
+    const { taken, isRedelivery } = take(queue, request.max, now);
+    if (taken.length === 0) return undefined;
+    const endsAt = epochMs(Math.ceil(after(now, request.visibility)));
+    const { items, records } = read(ledger, queue, taken, endsAt);
+    if (items.length === 0) continue;
+    const batch = ledger.newBatch();
+    ledger.putLease(queue, leasedBatch({ batch, holder: request.holder, isRedelivery, items }));
+    return addLeasedFrame(bytes, batch, items, records);
+  }
+}
 
-  const batch = ledger.newBatch();
-  const endsAt = epochMs(Math.ceil(after(now, request.visibility)));
+/** The records of what was taken; those that are damaged are set aside. */
+function read(
+  ledger: Ledger,
+  queue: QueueState,
+  taken: readonly Taken[],
+  endsAt: EpochMs,
+): { readonly items: readonly LeasedItem[]; readonly records: readonly Uint8Array[] } {
+  const { log } = ledger.tables;
   const items: LeasedItem[] = [];
   const records: Uint8Array[] = [];
   for (const { first, count, attempts: before } of taken) {
     const attempts = Math.min(maxAttempts, before + 1);
-    let position = first;
-    for (const record of ledger.tables.log.readRange(first, count)) {
+    const run = log.readRange(first, count);
+    for (let index = 0; index < count; index += 1) {
+      const position = first + index;
+      const record = run === undefined ? log.readRange(position, 1)?.[0] : run[index];
+      if (record === undefined) {
+        ledger.setAside(queue, position, before);
+        continue;
+      }
       items.push({ position, attempts, size: bodyLength(record), endsAt });
       records.push(record);
-      position += 1;
     }
   }
-  ledger.putLease(queue, leasedBatch({ batch, holder: request.holder, isRedelivery, items }));
-  return addLeasedFrame(bytes, batch, items, records);
+  return { items, records };
 }
 
 function take(

@@ -1,6 +1,6 @@
 // Looks without changing anything: peek, and the leases that have ended.
 
-import type { EpochMs } from "../../../core/index.ts";
+import type { EpochMs, MessageId } from "../../../core/index.ts";
 import type { AnswerBytes } from "../answer-bytes.ts";
 import { parseMessageRef } from "../lease-id.ts";
 import type { Ledger } from "../ledger.ts";
@@ -15,7 +15,7 @@ interface Found {
   readonly until: EpochMs | undefined;
 }
 
-/** Oldest first. A ref that is none of ours means: from the start. */
+/** Oldest first; what is damaged is left out. A ref that is none of ours means: from the start. */
 export function peek(ledger: Ledger, request: PeekMessage, bytes: AnswerBytes): Results["peek"] {
   const queue = ledger.queue(request.queue);
   const behind = request.after === undefined ? 0 : (parseMessageRef(request.after) ?? 0);
@@ -28,7 +28,10 @@ export function peek(ledger: Ledger, request: PeekMessage, bytes: AnswerBytes): 
   return found
     .toSorted((a, b) => a.position - b.position)
     .slice(0, max)
-    .map((each) => Object.assign({ record: bytes.add(ledger.tables.log.read(each.position)) }, each));
+    .flatMap((each) => {
+      const [record] = ledger.tables.log.readRange(each.position, 1) ?? [];
+      return record === undefined ? [] : [Object.assign({ record: bytes.add(record) }, each)];
+    });
 }
 
 function freshBehind(queue: QueueState, behind: number, max: number): Found[] {
@@ -47,7 +50,7 @@ function leasedBehind(queue: QueueState, behind: number): Found[] {
 }
 
 function laterBehind(queue: QueueState, behind: number, max: number, now: EpochMs): Found[] {
-  return queue.later.behind(behind, max).map(({ position, attempts, dueAt }) => ({
+  return queue.later.waitingBehind(behind, max).map(({ position, attempts, dueAt }) => ({
     position,
     attempts,
     state: dueAt <= now ? "ready" : "delayed",
@@ -61,6 +64,11 @@ export function expiredLeases(ledger: Ledger, request: ExpiredLeasesMessage): Re
     batch,
     position,
     attempts,
-    id: readHeader(ledger.tables.log.header(position)).id,
+    id: idOf(ledger.tables.log.header(position)),
   }));
+}
+
+/** Whatever comes of it, a lease of a message that is damaged has to end. */
+function idOf(header: Buffer | undefined): MessageId {
+  return header === undefined ? ("0".repeat(32) as MessageId) : readHeader(header).id;
 }

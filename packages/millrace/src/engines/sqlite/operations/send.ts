@@ -66,7 +66,8 @@ function positionAt(ledger: Ledger, storedAt: EpochMs): number {
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const found = ledger.tables.log.messageFrom(middle);
-    if (found === undefined || readHeader(found.header).storedAt >= storedAt) high = middle;
+    // Where a header is damaged the search goes on before it: it begins too early then, and misses nothing.
+    if (found?.header === undefined || readHeader(found.header).storedAt >= storedAt) high = middle;
     else low = found.position + 1;
   }
   return low;

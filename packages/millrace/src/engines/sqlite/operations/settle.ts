@@ -8,7 +8,7 @@ import type { LeasedBatchEntry, LeasedItem } from "../lease-book.ts";
 import type { Ledger } from "../ledger.ts";
 import type { Results, SettleMessage } from "../protocol.ts";
 import type { QueueState } from "../queue-state.ts";
-import { bodyLength, readHeader, restamped } from "../record.ts";
+import { readHeader, restamped } from "../record.ts";
 
 export interface SettleOutcome {
   readonly result: Results["settle"];
@@ -88,10 +88,7 @@ class Settlement {
     const waiting = this.#queue.later.find(position);
     if (waiting !== undefined) {
       this.#queue.later.remove(waiting);
-      this.#ledger.remove(this.#queue, "acked", {
-        position,
-        size: bodyLength(this.#ledger.tables.log.header(position)),
-      });
+      this.#ledger.remove(this.#queue, "acked", { position, size: this.#ledger.tables.log.size(position) });
       return true;
     }
     const holding = this.#queue.leases.batchOfRedelivered(position);
@@ -144,7 +141,12 @@ class Settlement {
   #move(item: LeasedItem, to: QueueId): void {
     const target = this.#targets.get(to);
     if (target === undefined) throw new Error(`target ${to} was not looked up`);
-    const record = restamped(this.#ledger.tables.log.read(item.position), this.#now);
+    const [stored] = this.#ledger.tables.log.readRange(item.position, 1) ?? [];
+    if (stored === undefined) {
+      this.#ledger.setAside(this.#queue, item.position, item.attempts);
+      return;
+    }
+    const record = restamped(stored, this.#now);
     this.#ledger.remove(this.#queue, "deadLettered", item);
     const position = this.#ledger.append(target, record);
     target.countIn(1, item.size);
@@ -155,8 +157,12 @@ class Settlement {
 
 /** The delivery did not happen: ready at its old place, since it has been waiting since it came in. */
 function giveBack(ledger: Ledger, queue: QueueState, { position, attempts }: LeasedItem): void {
-  const dueAt = readHeader(ledger.tables.log.header(position)).storedAt;
-  queue.later.insert({ position, dueAt, attempts: attempts - 1 });
+  const header = ledger.tables.log.header(position);
+  if (header === undefined) {
+    ledger.setAside(queue, position, attempts - 1);
+    return;
+  }
+  queue.later.insert({ position, dueAt: readHeader(header).storedAt, attempts: attempts - 1 });
   ledger.change(queue);
 }
 

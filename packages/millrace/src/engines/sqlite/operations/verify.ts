@@ -5,7 +5,7 @@ import type { Ledger } from "../ledger.ts";
 import type { DeadRun } from "../dead-rows.ts";
 import type { Results, VerifyMessage } from "../protocol.ts";
 import type { QueueState } from "../queue-state.ts";
-import { bodyLength, readRecord } from "../record.ts";
+import { bodyLength, isWhole } from "../record.ts";
 import { RunningRecount } from "../recount.ts";
 
 // Bounds of a slice: a few milliseconds.
@@ -56,7 +56,7 @@ function countSlice(ledger: Ledger, queue: QueueState, recount: RunningRecount):
     if (isNamed.has(position)) {
       recount.count += 1;
       recount.bytes += bodyLength(record);
-      if (!isReadable(record)) recount.unreadable += 1;
+      if (!isWhole(record, { position, queue: queue.number })) recount.unreadable += 1;
     } else {
       dead ??= ledger.deadRuns();
       if (!isAmong(dead, position)) recount.stranded += 1;
@@ -82,14 +82,6 @@ function namedBehind(queue: QueueState, behind: number): number[] {
     for (const { position } of items) if (position > behind) named.push(position);
   }
   return named.toSorted((a, b) => a - b);
-}
-
-function isReadable(record: Buffer): boolean {
-  try {
-    return readRecord(record).body.length === bodyLength(record);
-  } catch {
-    return false; // what is wrong with it is nobody's question here: it is counted
-  }
 }
 
 /** Whether a position lies in one of the runs, which are in order. */

@@ -1,0 +1,98 @@
+// Data that an earlier format holds opens in this one, with everything in it, however often the change is interrupted.
+
+import assert from "node:assert/strict";
+import { readFileSync, rmSync, writeFileSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { judgeConservation, minutes } from "../../src/core/index.ts";
+import type { Holder, QueueId, StorageEngine } from "../../src/core/index.ts";
+import { databasePath } from "../../src/engines/sqlite/database.ts";
+import { openSqliteEngine } from "../../src/engines/sqlite/index.ts";
+import { ManualClock } from "./harness.ts";
+import { silent } from "./sqlite-harness.ts";
+
+const orders = "1".repeat(32) as QueueId;
+const letters = "2".repeat(32) as QueueId;
+
+/**
+ * Written by the last program of format 1, which was then killed: 12 messages of which one is acknowledged, one retried, one
+ * dead-lettered, three leased and one purged; then two more, one of them delayed.
+ */
+function formatOne(): string {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-format-"));
+  for (const name of ["messages.db", "messages.db-wal"])
+    writeFileSync(
+      join(folder, name),
+      gunzipSync(readFileSync(new URL(`../faults/format-1/${name}.gz`, import.meta.url))),
+    );
+  return folder;
+}
+
+async function assertWhole(engine: StorageEngine, clock: ManualClock): Promise<void> {
+  const { backlog, accounting } = await engine.metrics(orders);
+  assert.deepEqual([backlog.count, backlog.bytes], [11, 103]);
+  assert.deepEqual(accounting, { accepted: 14, acked: 1, deadLettered: 1, expired: 0, purged: 1, dropped: 0 });
+  const { revision, records } = await engine.catalog.load();
+  assert.deepEqual([revision, records.map(({ value }) => value)], [1, [{ name: "orders" }, { name: "letters" }]]);
+  assert.equal((await engine.catalog.readAudit({ limit: 10 })).length, 1);
+  assert.deepEqual(await engine.catalog.getBlob("module"), new Uint8Array(500).fill(9));
+  for (const queue of [orders, letters]) {
+    const recount = await engine.verify(queue);
+    assert.deepEqual(recount === undefined ? "given up" : judgeConservation(recount), []);
+  }
+  await engine.releaseHolder("server:first" as Holder);
+  clock.advance(minutes(2));
+  const lease = { max: 20, window: undefined, visibility: minutes(5), holder: "server:second" as Holder };
+  const { messages } = await engine.lease(orders, lease);
+  const numbers = messages.map(({ body }) => Number(new TextDecoder().decode(body).replace("message ", "")));
+  assert.equal(new Set(numbers).size, 11);
+  const [letter] = (await engine.lease(letters, lease)).messages;
+  assert.ok(letter !== undefined);
+  // A message of the old format moves into another queue like any other, and gets its checksums there.
+  const [one, ...others] = messages;
+  assert.ok(one !== undefined);
+  await engine.settle(orders, {
+    each: [
+      { lease: one.lease, decision: { kind: "deadLetter", queue: letters } },
+      ...others.map((each) => ({ lease: each.lease, decision: { kind: "ack" } as const })),
+    ],
+    whole: [],
+  });
+  assert.deepEqual((await engine.lease(letters, lease)).messages[0]?.body, one.body);
+}
+
+test("data of format 1 is taken over, message by message, and works on", async () => {
+  const folder = formatOne();
+  try {
+    const clock = new ManualClock();
+    {
+      await using engine = await openSqliteEngine({ folder, clock, logger: silent });
+      await assertWhole(engine, clock);
+    }
+    await using again = await openSqliteEngine({ folder, clock, logger: silent });
+    assert.equal((await again.metrics(letters)).backlog.count, 2);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a bit flipped in data of format 1 keeps it from being taken over, and leaves it as it is", async () => {
+  const folder = formatOne();
+  try {
+    const database = new DatabaseSync(databasePath(folder));
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+    database.close();
+    const bytes = readFileSync(databasePath(folder));
+    bytes[100] = (bytes[100] ?? 0) ^ 0x40; // the kind of the first page
+    writeFileSync(databasePath(folder), bytes);
+    await assert.rejects(openSqliteEngine({ folder, clock: new ManualClock(), logger: silent }), {
+      code: "DATA_DAMAGED",
+    });
+    assert.deepEqual(readFileSync(databasePath(folder)), bytes);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
