@@ -21,6 +21,7 @@ const notTested: readonly string[] = [
   "Clock changes during the run; the seeded simulator covers them.",
   "Several servers on one database, and deploys, purges, redrives and changes of settings while processes are killed.",
   "Loads near the limit of the machine: the producers leave pauses so that kills fall into every state, and a backlog both grows and drains.",
+  "Processes of Workers that never became ready: the check for processes that outlive their server does not know them. A server that is stopped and killed in the very moment it starts one leaves it behind, idle; this was seen once, and is not mended yet.",
   "The order of messages, which the contract does not promise.",
 ];
 
