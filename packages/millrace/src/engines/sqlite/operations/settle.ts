@@ -16,10 +16,13 @@ export interface SettleOutcome {
   readonly woken: ReadonlySet<QueueState>;
 }
 
+const ack: Decision = { kind: "ack" };
+
 /** Throws `QUEUE_NOT_FOUND`, for the queue or a dead letter's target, before anything happens. */
 export function settle(ledger: Ledger, request: SettleMessage): SettleOutcome {
   const queue = ledger.queue(request.queue);
   const settlement = new Settlement(ledger, queue, targetsOf(ledger, request), request.now);
+  if (request.acks !== "") for (const lease of request.acks.split(" ")) settlement.one(lease as LeaseId, ack);
   for (const { lease, decision } of request.each) settlement.one(lease, decision);
   settlement.closeOpenBatches();
   for (const { batch, decision } of request.whole) settlement.whole(parseBatchId(batch), decision);
