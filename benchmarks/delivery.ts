@@ -11,6 +11,7 @@ import type { Benchmark, Case, Contender, Context, OpenCase } from "./harness/be
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { askReceiver, deployReceiver } from "./harness/receiver.ts";
+import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 import { storeMessages } from "./harness/store-messages.ts";
@@ -74,12 +75,15 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
         firstNumber += messages;
         const { pid: worker } = await millrace.worker("receiver");
         const cpu = startCpuCount({ server: millrace.pid, worker });
+        const counted = startServerCount(millrace.pid);
         const startedAt = performance.now();
         await millrace.pause(queue, false);
         while ((await millrace.backlog(queue)) > 0) await delay(pollMs);
         const ms = performance.now() - startedAt;
+        const cpuUs = cpu(messages);
+        const facts = counted(messages);
         const check = (await askReceiver(millrace, `/report/${messages}`)) as DeliveryCheck;
-        return { value: (messages / ms) * 1_000, cpuUs: cpu(messages), check };
+        return { value: (messages / ms) * 1_000, cpuUs, facts, check };
       },
     };
   };

@@ -14,6 +14,7 @@ import type { Benchmark, Case, Contender, Context, OpenCase } from "./harness/be
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { emptied } from "./harness/emptied.ts";
+import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 
@@ -68,11 +69,13 @@ async function open({ options, folder }: Context, count: number): Promise<OpenCa
         });
         const plan: LoadPlan = { address: process.address, connections, seconds, texts, firstNumber };
         const cpu = startCpuCount({ server: process.pid, generator: generator.pid });
+        const counted = startServerCount(process.pid);
         const load = await generator.call<LoadResult>("load", plan);
         const cpuUs = cpu(load.numbers);
+        const facts = counted(load.numbers);
         const check = await emptied(generator, process, queues, { ...load, firstNumber });
         firstNumber += load.numbers;
-        return { ...ratesOf(load), cpuUs, check };
+        return { ...ratesOf(load), cpuUs, facts, check };
       },
     };
   };

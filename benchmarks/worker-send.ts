@@ -17,6 +17,7 @@ import type { Benchmark, Case, Contender, Context, Measurement, OpenCase } from 
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { emptied } from "./harness/emptied.ts";
+import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 import { newestWorkerd } from "./peers/newest-workerd.ts";
@@ -76,11 +77,13 @@ async function open({ options, folder }: Context, what: string, count: number): 
       const { pid: worker } = await process.worker(workerOf(queues));
       const cpu = startCpuCount({ server: process.pid, worker, generator: generator.pid });
       const paths = queues.map((_, place) => (place === 0 ? work : `${work}?${bindingOf(place)}`));
+      const counted = startServerCount(process.pid);
       const result = await load(address, workerOf(queues), paths, seconds, firstNumber);
       const cpuUs = cpu(result.numbers);
+      const facts = counted(result.numbers);
       nextNumber.set(server, firstNumber + result.numbers);
       const check = await emptied(generator, process, queues, { ...result, firstNumber });
-      return { ...rates(result), cpuUs, check };
+      return { ...rates(result), cpuUs, facts, check };
     },
   });
   const baseline = (
