@@ -113,6 +113,7 @@ class SqliteEngine implements StorageEngine {
     messages: readonly NewMessage[],
     options: { readonly resend?: boolean } = {},
   ): Promise<SendReceipt> {
+    if (options.resend === true) await this.#indexIds(messages);
     const send = { queue, now: this.#clock.now(), resend: options.resend === true, messages };
     const answer = await this.#link.send(sendFrameLength(queue, messages), (buffer, at) =>
       writeSendFrame(buffer, at, send),
@@ -241,6 +242,15 @@ class SqliteEngine implements StorageEngine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.close();
     this.#listeners.clear();
+  }
+
+  /** In slices, so that nobody waits for the whole. */
+  async #indexIds(messages: readonly NewMessage[]): Promise<void> {
+    let since = epochMs(Number.POSITIVE_INFINITY);
+    for (const { sentAt } of messages) if (sentAt < since) since = sentAt;
+    for (let more = messages.length > 0; more;) {
+      more = (await this.#ask({ op: "indexIds", now: this.#clock.now(), since })).result;
+    }
   }
 
   async #recount(queue: QueueId, proceed: () => boolean): Promise<Recount | undefined> {

@@ -13,6 +13,7 @@ import { DeadRows, DeadRunCollector } from "./dead-rows.ts";
 import type { DeadRun } from "./dead-rows.ts";
 import { RunsTable } from "./fresh-line.ts";
 import { LaterTable, setAsideAt } from "./later-line.ts";
+import type { IdIndex } from "./id-index.ts";
 import { withItems } from "./lease-book.ts";
 import type { LeasedBatchEntry, LeasedItem } from "./lease-book.ts";
 import { LogTable } from "./log-table.ts";
@@ -72,6 +73,8 @@ export class Ledger {
   recount: RunningRecount | undefined;
   /** Messages set aside and not yet told. */
   damaged: DamagedMessage[] = [];
+  /** Kept while somebody asks for it. Gone when memory is read again: positions may be given out anew then. */
+  ids: IdIndex | undefined;
   readonly #tuning: Tuning;
   readonly #byId = new Map<QueueId, QueueState>();
   readonly #byNumber = new Map<number, QueueState>();

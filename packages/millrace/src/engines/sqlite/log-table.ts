@@ -26,6 +26,7 @@ export class LogTable {
   readonly #header: Query<readonly [header: Uint8Array, queue: number]>;
   readonly #messageFrom: Query<readonly [position: number, header: Uint8Array, queue: number]>;
   readonly #messagesWith: Query<readonly [position: number, header: Uint8Array]>;
+  readonly #idsFrom: Query<readonly [position: number, id: Uint8Array]>;
   readonly #recordsOf: Query<readonly [position: number, data: Uint8Array]>;
   readonly #notesBehind: Query<readonly [position: number, data: Uint8Array]>;
   readonly #bounds: Query<readonly [first: number | null, last: number | null]>;
@@ -48,6 +49,10 @@ export class LogTable {
     this.#messagesWith = new Query(
       database,
       `SELECT position, substr(data, 1, ${headerBytes}) FROM log WHERE position >= ? AND queue = ? AND substr(data, ${idOffset + 1}, 16) IN (SELECT unhex(value) FROM json_each(?)) ORDER BY position`,
+    );
+    this.#idsFrom = new Query(
+      database,
+      `SELECT position, substr(data, ${idOffset + 1}, 16) FROM log WHERE position >= ? AND queue <> ${noteQueue} ORDER BY position LIMIT ?`,
     );
     this.#recordsOf = new Query(
       database,
@@ -157,6 +162,12 @@ export class LogTable {
     for (const [position, header] of found) {
       if (isHeaderWhole(header, { position, queue })) yield { position, header: asBuffer(header) };
     }
+  }
+
+  /** The ids of messages of any queue at or behind a position, dead ones not yet deleted included. */
+  idsFrom(position: number, limit: number): readonly (readonly [position: number, id: Uint8Array])[] {
+    this.flush();
+    return this.#idsFrom.all(position, limit);
   }
 
   /** Records of a queue's messages from one position to another, dead ones not yet deleted included. */

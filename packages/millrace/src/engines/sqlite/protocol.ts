@@ -92,6 +92,14 @@ export interface VerifyMessage extends Timed {
   readonly begin: boolean;
 }
 
+/** Before a resend: whether what it looks through is ready to be looked through. */
+export interface IndexIdsMessage {
+  readonly op: "indexIds";
+  readonly now: EpochMs;
+  /** The oldest send time among the messages. */
+  readonly since: EpochMs;
+}
+
 export interface SweepMessage extends Timed {
   readonly op: "sweep";
   readonly storedBefore: EpochMs;
@@ -135,6 +143,7 @@ export type Request =
   | PurgeByRefMessage
   | MetricsMessage
   | VerifyMessage
+  | IndexIdsMessage
   | SweepMessage
   | CommitMessage
   | { readonly op: "releaseHolder"; readonly holder: Holder; readonly now: EpochMs }
@@ -183,6 +192,8 @@ export interface Results {
   readonly metrics: Omit<QueueMetrics, "queue">;
   /** `lost`: memory was read again, or the queue purged: it has to begin anew. */
   readonly verify: Recount | "more" | "lost";
+  /** True: there is more to read, ask again. */
+  readonly indexIds: boolean;
   readonly sweep: { readonly expired: number; readonly more: boolean; readonly nextStoredAt: EpochMs | undefined };
   readonly commit: number;
   readonly releaseHolder: number;

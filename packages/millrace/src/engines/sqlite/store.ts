@@ -15,6 +15,7 @@ import { Ledger, Tables } from "./ledger.ts";
 import type { DamagedMessage, Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
 import { cleanUp, needsCleanUp, sliceRows } from "./operations/clean-up.ts";
+import { forgetIds, indexIds } from "./operations/known-ids.ts";
 import { purge, purgeByRef, sweep } from "./operations/discard.ts";
 import { lease } from "./operations/lease.ts";
 import { expiredLeases, peek } from "./operations/look.ts";
@@ -306,6 +307,7 @@ export class Store {
       case "metrics": {
         // At this very point of the group: what a group's standings tell may include what came after.
         const queue = ledger.queue(request.queue);
+        forgetIds(ledger, request.now); // somebody asks for metrics all the time
         return {
           backlog: queue.backlog(),
           readiness: queue.readiness(request.now),
@@ -315,6 +317,8 @@ export class Store {
       }
       case "verify":
         return verify(ledger, request);
+      case "indexIds":
+        return indexIds(ledger, request);
       case "sweep":
         return sweep(ledger, ledger.queue(request.queue), request.storedBefore, request.limit);
       case "releaseHolder": {
