@@ -26,8 +26,16 @@ if (revision === 0) {
   });
 }
 
+/** Written before anything else happens. A pipe whose reader is slow takes nothing for a while, or a part. */
 function report(line: CrashReport): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
+  let rest = Buffer.from(`${JSON.stringify(line)}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
 }
 
 let sent = 0;
