@@ -10,6 +10,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   STORAGE_FULL: "The disk is full. Sends are refused; what was accepted before is kept.",
   DATA_DAMAGED: "Stored data is not what was written.",
   DATA_LOCKED: "Another server uses the data folder.",
+  DATA_UNWRITABLE:
+    "The data folder, or a file in it, cannot be written: a read-only file system, or another user's files.",
+  DATA_MOVED:
+    "The database file was moved, deleted or replaced while the server ran: it saves what it has beside it and ends.",
   DATA_TOO_NEW: "The data folder was written by a newer version.",
   ENGINE_CLOSED: "The store is closed, because the server is stopping.",
   CATALOG_CONFLICT: "Settings were changed by somebody else at the same moment.",

@@ -175,7 +175,8 @@ async function openEngine(
   } catch (error) {
     if (!isMillraceError(error, "DATA_LOCKED")) throw error;
     const other = await readServerFile(settings.data);
-    const who = other.kind === "none" ? "another process" : `the server with process id ${other.address.pid}`;
+    if (other.kind !== "running") throw error; // it says itself who has it, where the system knows
+    const who = `the server with process id ${other.address.pid}`;
     throw new MillraceError("DATA_LOCKED", `The data folder ${settings.data} is in use by ${who}`, { cause: error });
   }
 }

@@ -118,6 +118,12 @@ export class Server implements AsyncDisposable {
     return this.#child.exitCode;
   }
 
+  /** Waits until it ends by itself; answers the exit code. */
+  async exitCode(): Promise<number | null> {
+    await within("the server ends", this.#exited);
+    return this.#child.exitCode;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) await this.stop();
   }

@@ -213,7 +213,10 @@ function judgeEnd(facts: readonly RecordedFact[], findings: Findings): Verdict["
   if (drains.length === 0) findings.problem("failedCheck", undefined, "the run did not come to its end");
   for (const fact of facts) {
     if (fact.kind === "orphans") {
-      checks.push({ what: "no Worker's process that had been ready outlives its server", isGood: fact.pids.length === 0 });
+      checks.push({
+        what: "no Worker's process that had been ready outlives its server",
+        isGood: fact.pids.length === 0,
+      });
       if (fact.pids.length > 0) findings.problem("orphans", undefined, `process ids ${fact.pids.join(", ")}`);
     } else if (fact.kind === "checked") {
       checks.push({ what: fact.what, isGood: fact.isGood });

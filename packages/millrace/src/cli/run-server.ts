@@ -2,7 +2,7 @@
 
 import { announceServer, isOpenToOthers, openDataFolder } from "../config/index.ts";
 import type { ServerSettings, SettingProblem } from "../config/index.ts";
-import { isMillraceError } from "../core/index.ts";
+import { errorCatalogue, isMillraceError } from "../core/index.ts";
 import type { Logger, Random } from "../core/index.ts";
 import { createLogger } from "../observability/index.ts";
 import { exitCodes, failureText } from "./command-failure.ts";
@@ -104,6 +104,18 @@ function failureFields(error: unknown): {
         remedy: "Choose one above 1023.",
       };
     }
+  }
+  if (error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT")) {
+    return {
+      message: `The disk that holds the data folder is full: ${error.message}.`,
+      remedy: "Free space on it and start the server again; nothing accepted before is lost.",
+    };
+  }
+  if (error instanceof Error && "code" in error && ["EROFS", "EACCES", "EPERM"].includes(String(error.code))) {
+    return {
+      message: `The data folder cannot be used: ${error.message}.`,
+      remedy: errorCatalogue.DATA_UNWRITABLE.remedy,
+    };
   }
   const [message = "", ...stack] = failureText(error).split("\n");
   return { message, ...(stack.length > 0 ? { stack: stack.join("\n") } : {}) };

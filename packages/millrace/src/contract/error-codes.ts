@@ -20,6 +20,8 @@ export const cloudflareErrors = {
   STORAGE_FULL: { code: 10251, status: 429, retryable: false, name: "QueueStorageLimitExceeded" },
   DATA_DAMAGED: { code: 15000, status: 500, retryable: false },
   DATA_LOCKED: { code: 15000, status: 503, retryable: true },
+  DATA_UNWRITABLE: { code: 15000, status: 500, retryable: false },
+  DATA_MOVED: { code: 15000, status: 500, retryable: false },
   DATA_TOO_NEW: { code: 15000, status: 500, retryable: false },
   ENGINE_CLOSED: { code: 15000, status: 503, retryable: true },
   CATALOG_CONFLICT: { code: 15000, status: 503, retryable: true },

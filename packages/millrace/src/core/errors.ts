@@ -13,6 +13,11 @@ export const errorCatalogue = {
   },
   DATA_DAMAGED: { remedy: "Run `millrace doctor --deep`; restore a backup if it says so." },
   DATA_LOCKED: { remedy: "Stop the other server, or start this one with another --data folder." },
+  DATA_UNWRITABLE: {
+    remedy:
+      "Make the data folder and all in it writable for the user that runs the server (chown, or mount it read-write), then start it again.",
+  },
+  DATA_MOVED: { remedy: "Put the data back in its place while no server runs, then start the server again." },
   DATA_TOO_NEW: { remedy: "Start the version of Millrace that wrote this data folder, or a newer one." },
   ENGINE_CLOSED: { remedy: "The server is stopping; try again when it is back." },
   CATALOG_CONFLICT: { remedy: "Somebody else changed the settings at the same moment; try again." },

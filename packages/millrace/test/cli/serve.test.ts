@@ -89,7 +89,7 @@ for (const [what, error, message] of [
   [
     "a file system's error",
     Object.assign(new Error("EROFS: read-only file system, open 'x'"), { code: "EROFS", syscall: "open" }),
-    /^EROFS: read-only file system, open 'x'$/,
+    /^The data folder cannot be used: EROFS: read-only file system, open 'x'\. Make the data folder/,
   ],
 ] as const) {
   test(`${what} ends the start with words, and exit code 1`, async () => {

@@ -1,19 +1,24 @@
 // Data that an earlier format holds opens in this one, with everything in it, however often the change is interrupted.
 
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync, mkdtempSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { judgeConservation, minutes } from "../../src/core/index.ts";
 import type { Holder, QueueId, StorageEngine } from "../../src/core/index.ts";
 import { databasePath } from "../../src/engines/sqlite/database.ts";
 import { openSqliteEngine } from "../../src/engines/sqlite/index.ts";
+import { everyChange, FaultControl, FaultDisk, whyNoFaultDisk } from "../faults/fault-disk.ts";
+import { sweepsAll } from "../faults/sweep.ts";
 import { ManualClock } from "./harness.ts";
 import { silent } from "./sqlite-harness.ts";
 
+const skip = (await whyNoFaultDisk()) ?? false;
 const orders = "1".repeat(32) as QueueId;
 const letters = "2".repeat(32) as QueueId;
 
@@ -78,6 +83,44 @@ test("data of format 1 is taken over, message by message, and works on", async (
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test(
+  "a process killed at any call to the disk while it takes the data over leaves all of it",
+  { skip, timeout: 280_000 },
+  async (context) => {
+    await using disk = await FaultDisk.make();
+    using control = new FaultControl(disk.controlFile);
+    const child = fileURLToPath(new URL("../faults/open-child.ts", import.meta.url));
+    const folder = formatOne();
+    const env = disk.environment("messages.db");
+    let [at, kills] = [1, 0];
+    try {
+      for (const effects = ["killBefore", "killTorn", "killAfter"] as const; ; kills += 1) {
+        control.arm({ operations: everyChange, at, last: at, effect: effects[kills % 3] ?? "killTorn", error: "EIO" });
+        const copy = join(folder, "copy");
+        mkdirSync(copy);
+        for (const name of ["messages.db", "messages.db-wal"]) copyFileSync(join(folder, name), join(copy, name));
+        const { signal, status } = spawnSync(process.execPath, [child, copy], { env });
+        control.mend();
+        const clock = new ManualClock();
+        {
+          await using engine = await openSqliteEngine({ folder: copy, clock, logger: silent });
+          await assertWhole(engine, clock);
+        }
+        rmSync(copy, { recursive: true });
+        if (signal === null) {
+          assert.equal(status, 0);
+          break;
+        }
+        at += sweepsAll ? 1 : 9;
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    context.diagnostic(`${kills} kills, up to call ${at}`);
+    assert.ok(kills > 2);
+  },
+);
 
 test("a bit flipped in data of format 1 keeps it from being taken over, and leaves it as it is", async () => {
   const folder = formatOne();

@@ -1,7 +1,7 @@
 // `millrace doctor`: says in words what is wrong here and how to mend it.
 
 import { execFile } from "node:child_process";
-import { access, constants, readFile, stat } from "node:fs/promises";
+import { access, constants, readFile, stat, statfs } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
@@ -65,11 +65,29 @@ const checks: Readonly<Record<string, Check>> = {
     } catch (error) {
       const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
       if (missing) return { verdict: "note", text: `${path} does not exist yet: the first server makes it` };
-      return { verdict: "bad", text: `${path} cannot be used: ${failureText(error)}` };
+      return {
+        verdict: "bad",
+        text: `${path} cannot be used: ${failureText(error)}. Make it writable for the user that runs the server`,
+      };
     }
     if (await isOpenToOthers(path))
       return { verdict: "bad", text: `others can look into it. Mend it: chmod 700 ${path}` };
     return { verdict: "good", text: path };
+  },
+  Disk: async (context, options) => {
+    const path = folderOf(await dataFile(context, options));
+    try {
+      const { bavail, bsize } = await statfs(path);
+      const free = `${Math.floor((bavail * bsize) / 1_000_000)} MB are free where ${path} is`;
+      if (bavail * bsize >= leastFreeBytes) return { verdict: "good", text: free };
+      return {
+        verdict: "bad",
+        text: `only ${free}. Free some: a full disk makes sends fail with STORAGE_FULL; nothing accepted is lost`,
+      };
+    } catch (error) {
+      const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+      return { verdict: "note", text: missing ? "nothing is stored yet" : failureText(error) };
+    }
   },
   Server: async ({ terminal }, options) => {
     const found = await findTarget(options, terminal);
@@ -143,15 +161,28 @@ export function addDoctor(program: Command, context: CommandContext): void {
   );
   doctor.action(async (options: DoctorOptions) => {
     const findings: Finding[] = [];
-    for (const [what, check] of Object.entries(checks)) findings.push({ what, ...(await check(context, options)) });
+    for (const [what, check] of Object.entries(checks))
+      findings.push({ what, ...(await orFailure(check(context, options))) });
     if (options.json === true) printJson(context, findings);
     else print(context, findings.map(findingText).join("\n"));
     if (findings.some(({ verdict }) => verdict === "bad")) context.setExitCode(exitCodes.failure);
   });
 }
 
+/** A check that fails is a finding like any other: the others are told all the same. */
+async function orFailure(check: ReturnType<Check>): ReturnType<Check> {
+  try {
+    return await check;
+  } catch (error) {
+    return { verdict: "bad", text: `cannot be checked: ${failureText(error)}` };
+  }
+}
+
 const marks: Readonly<Record<Finding["verdict"], string>> = { good: "ok  ", note: "--  ", bad: "BAD " };
 const findingText = ({ what, verdict, text }: Finding): string => `${marks[verdict]} ${what.padEnd(12)} ${text}`;
+
+/** A write-ahead log of full length, and as much again to tidy up in. */
+const leastFreeBytes = 128_000_000;
 
 /** Lines of the damage log that are shown. */
 const damageLines = 10;

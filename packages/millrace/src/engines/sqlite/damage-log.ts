@@ -28,8 +28,9 @@ export function lossWords({ rows, revisions }: Loss): string {
   ].join(" and ");
   return (
     `The disk has lost ${missing}, which had been confirmed: messages that were accepted last may be missing, and ` +
-    `messages that were acknowledged last may be delivered again. Check the disk; nothing is wrong if an older copy of ` +
-    `the data was put there on purpose.`
+    `messages that were acknowledged last may be delivered again. Check the disk. What is missing may be in the newest ` +
+    `backup: restore it into a folder of its own, and export from there. Nothing is wrong if an older copy of the data was ` +
+    `put there on purpose.`
   );
 }
 

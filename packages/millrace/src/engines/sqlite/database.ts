@@ -1,9 +1,10 @@
 // Opens the one database file: durable, locked for this process, with bounded memory.
 
-import { closeSync, mkdirSync, openSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, mkdirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../core/index.ts";
+import { lockHolder } from "./lock-holder.ts";
 import { migrate } from "./migrations.ts";
 import { sqliteErrorCode } from "./sql.ts";
 
@@ -93,9 +94,14 @@ export function openingError(error: unknown, folder: string): Error {
   if (error instanceof MillraceError) return error;
   const code = sqliteErrorCode(error);
   const options = { cause: error, fields: { folder } };
+  if (code === undefined || code === "UNAVAILABLE") {
+    const path = [folder, databasePath(folder)].find((each) => whyUnwritable(each) !== undefined);
+    if (path !== undefined)
+      return new MillraceError("DATA_UNWRITABLE", `${path} cannot be written: ${String(whyUnwritable(path))}`, options);
+  }
   switch (code) {
     case "DATA_LOCKED":
-      return new MillraceError("DATA_LOCKED", `Another server uses the data in ${folder}`, options);
+      return new MillraceError("DATA_LOCKED", `The data folder ${folder} is in use by ${whoHas(folder)}`, options);
     case "DATA_DAMAGED":
     case "INTERNAL": // a schema that does not understand what it always did
       return new MillraceError("DATA_DAMAGED", `${databasePath(folder)} is not a readable database`, options);
@@ -103,5 +109,22 @@ export function openingError(error: unknown, folder: string): Error {
       return new MillraceError("UNAVAILABLE", `The data folder ${folder} cannot be used: ${String(error)}`, options);
     default:
       return new MillraceError(code, `${databasePath(folder)} cannot be opened: ${String(error)}`, options);
+  }
+}
+
+function whoHas(folder: string): string {
+  const pid = lockHolder(databasePath(folder));
+  return pid === undefined ? "another process" : `another server, process id ${pid}`;
+}
+
+/** Why a file or folder that is there cannot be written. */
+function whyUnwritable(path: string): string | undefined {
+  try {
+    accessSync(path, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "EROFS") return "the file system is read-only";
+    return code === "EACCES" || code === "EPERM" ? "this user may not" : undefined;
   }
 }

@@ -1,6 +1,6 @@
 // Opens the data of a folder: as it is, or, when it is damaged, as what can be read of it.
 
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { isMillraceError, MillraceError } from "../../core/index.ts";
 import { databasePath, openDatabase, openingError } from "./database.ts";
@@ -23,6 +23,7 @@ export interface OpenedStore {
 /** Throws `DATA_LOCKED`, `DATA_DAMAGED`, `DATA_TOO_NEW`, `STORAGE_FULL`, `UNAVAILABLE`. */
 export function openStore(folder: string, tuning: Tuning, cachePages?: number): OpenedStore {
   finishMending(folder);
+  assertInPlace(databasePath(folder));
   try {
     return { ...open(folder, tuning, cachePages), damage: undefined };
   } catch (error) {
@@ -55,6 +56,13 @@ function open(
       ? new MillraceError("DATA_DAMAGED", wordsOf(error), { cause: error })
       : openingError(error, folder);
   }
+}
+
+/** A server that was started again by itself must not begin anew beside what the one before saved: see file-place.ts. */
+function assertInPlace(path: string): void {
+  const rescued = `${path}.rescued`;
+  if (existsSync(path) || !existsSync(rescued)) return;
+  throw new MillraceError("DATA_MOVED", `${path} is gone, and ${rescued} has all it held: give that its name`);
 }
 
 /** A statement that SQLite does not understand, of those that it always did: the schema is damaged. */

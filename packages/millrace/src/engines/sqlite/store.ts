@@ -11,6 +11,7 @@ import { epochMs, isMillraceError, MillraceError } from "../../core/index.ts";
 import type { EpochMs, Holder, QueueId, QueueSurvey } from "../../core/index.ts";
 import { AnswerBytes } from "./answer-bytes.ts";
 import { Durability } from "./durability.ts";
+import { FilePlace } from "./file-place.ts";
 import { Ledger, Tables } from "./ledger.ts";
 import type { DamagedMessage, Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
@@ -94,6 +95,7 @@ export class Store {
   /** Whether a commit waits for the disk. */
   #syncs = true;
   readonly #durability: Durability;
+  readonly #place: FilePlace;
   /** The newest copy; whoever runs the store starts it, and gives it its turns. */
   copy: LiveCopy | undefined;
 
@@ -111,6 +113,7 @@ export class Store {
     this.#rollback = new Query(database, "ROLLBACK");
     this.#walPages = new Query(database, "PRAGMA wal_checkpoint(NOOP)");
     this.#durability = new Durability(`${database.location() ?? ""}-wal`, promises);
+    this.#place = new FilePlace(database);
     this.#memory = Ledger.read(this.#tables, tuning);
     this.#memory.assertWhole();
     this.#catalog.assertWhole();
@@ -123,6 +126,7 @@ export class Store {
    * fails, until a later group is on disk. Throws when memory cannot be read again, time after time.
    */
   run(requests: readonly WaitingRequest[], { syncs = true }: { readonly syncs?: boolean } = {}): GroupAnswer {
+    this.#place.assertInPlace();
     const group = new Group();
     try {
       return this.#runTogether(group, requests, syncs);

@@ -312,7 +312,9 @@ export class ThreadLink {
   #refusal(): MillraceError {
     if (this.#state !== "broken") return new MillraceError("ENGINE_CLOSED", "The storage engine is closed");
     const { code, detail } = this.#failure ?? { code: "UNAVAILABLE", detail: "The storage engine failed" };
-    return new MillraceError(code === "DATA_DAMAGED" ? code : "UNAVAILABLE", detail, { cause: this.#failure });
+    return new MillraceError(code === "DATA_DAMAGED" || code === "DATA_MOVED" ? code : "UNAVAILABLE", detail, {
+      cause: this.#failure,
+    });
   }
 }
 
