@@ -23,13 +23,14 @@ export interface QueueFactsSources {
 export async function gatherQueueFacts(sources: QueueFactsSources, queue: QueueId): Promise<QueueFacts> {
   const { engine, controlPlane, clock } = sources;
   const record = existingQueue(controlPlane.view, queue);
-  const { backlog, readiness } = await engine.metrics(queue);
+  const { backlog, readiness, setAside = 0 } = await engine.metrics(queue);
   return {
     queue: record.name,
     now: clock.now(),
     paused: record.paused,
     backlog,
     readiness,
+    setAside,
     backlogLimitBytes: record.backlog_limit_bytes,
     consumer: consumerFacts(sources, queue),
   };

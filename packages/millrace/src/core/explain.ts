@@ -10,6 +10,8 @@ export interface QueueFacts {
   readonly paused: boolean;
   readonly backlog: Backlog;
   readonly readiness: Readiness;
+  /** Messages that are damaged on disk: they count as backlog, and nobody is given them. */
+  readonly setAside?: number;
   /** Bytes the queue may hold. */
   readonly backlogLimitBytes: number;
   readonly consumer:
@@ -48,6 +50,7 @@ export type FindingCode =
   | "ALL_DELAYED"
   | "ALL_IN_FLIGHT"
   | "BACKLOG_FULL"
+  | "DAMAGED"
   | "MOVING";
 
 export interface Finding {
@@ -66,9 +69,16 @@ export function explain(facts: QueueFacts): readonly Finding[] {
   return [{ code: "MOVING", text: `Nothing is in the way: ${waiting}, and deliveries can start.`, remedy: undefined }];
 }
 
-function storageFindings({ backlog, backlogLimitBytes, queue }: QueueFacts): Finding[] {
-  if (backlog.bytes < backlogLimitBytes) return [];
+function storageFindings({ backlog, backlogLimitBytes, queue, setAside = 0 }: QueueFacts): Finding[] {
+  const damaged: Finding = {
+    code: "DAMAGED",
+    text: `${count(setAside)} of the backlog: not what was stored, and set aside; nobody is given what is damaged.`,
+    remedy: `\`millrace doctor\` says which. Check the disk; the newest backup may have them. To be rid of them: millrace queues purge ${queue}`,
+  };
+  const found = setAside > 0 ? [damaged] : [];
+  if (backlog.bytes < backlogLimitBytes) return found;
   return [
+    ...found,
     {
       code: "BACKLOG_FULL",
       text: `The backlog holds ${backlog.bytes} bytes and the limit is ${backlogLimitBytes}: sends are refused.`,

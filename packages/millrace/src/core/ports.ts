@@ -102,7 +102,10 @@ export interface QueueSurvey {
 }
 
 /** A survey of one queue, with what became of everything it ever accepted. */
-export interface QueueMetrics extends QueueSurvey, Pick<CountedQueue, "accounting" | "held"> {}
+export interface QueueMetrics extends QueueSurvey, Pick<CountedQueue, "accounting" | "held"> {
+  /** Of those held: messages that are damaged on disk and given to nobody. Absent where nothing is read back from a disk. */
+  readonly setAside?: number;
+}
 
 /** How far a backup is. Both numbers may grow while the data does. */
 export interface BackupProgress {

@@ -5,7 +5,8 @@ import { imbalanceOf } from "../core/index.ts";
 import type { Accounting, CountedQueue, LogFields, QueueMetrics } from "../core/index.ts";
 import type { EventObserver } from "./observers.ts";
 
-export interface QueueReading extends Pick<QueueMetrics, "backlog">, Pick<CountedQueue, "accounting" | "held"> {
+export interface QueueReading
+  extends Pick<QueueMetrics, "backlog" | "setAside">, Pick<CountedQueue, "accounting" | "held"> {
   readonly queue: string;
 }
 
@@ -100,6 +101,11 @@ export function createMetrics({ queues, now, process: ofProcess }: MetricsOption
     "Accepted messages that are neither held nor acked, dead-lettered, expired, purged or dropped: 0, or something is lost.",
   );
 
+  const setAsideMessages = perQueueGauge(
+    "millrace_messages_set_aside",
+    "Messages of the backlog that are damaged on disk and given to nobody.",
+  );
+
   const settled = (f: LogFields): void => {
     const queue = queueOf(f);
     const outcome = textOf(f, "outcome");
@@ -130,12 +136,13 @@ export function createMetrics({ queues, now, process: ofProcess }: MetricsOption
       const all = await queues();
       const at = now();
       // Queues may be gone since the last time.
-      for (const gauge of [backlogMessages, backlogBytes, oldestAge, imbalance]) gauge.reset();
+      for (const gauge of [backlogMessages, backlogBytes, oldestAge, imbalance, setAsideMessages]) gauge.reset();
       for (const counter of Object.values(accounted)) counter.reset();
-      for (const { queue, backlog, accounting, held } of all) {
+      for (const { queue, backlog, accounting, held, setAside = 0 } of all) {
         for (const [what, counter] of Object.entries(accounted))
           counter.inc({ queue }, accounting[what as keyof Accounting]);
         imbalance.set({ queue }, imbalanceOf({ accounting, held }));
+        setAsideMessages.set({ queue }, setAside);
         backlogMessages.set({ queue }, backlog.count);
         backlogBytes.set({ queue }, backlog.bytes);
         oldestAge.set(

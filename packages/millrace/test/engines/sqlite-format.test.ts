@@ -14,7 +14,7 @@ import type { Holder, QueueId, StorageEngine } from "../../src/core/index.ts";
 import { databasePath } from "../../src/engines/sqlite/database.ts";
 import { openSqliteEngine } from "../../src/engines/sqlite/index.ts";
 import { everyChange, FaultControl, FaultDisk, whyNoFaultDisk } from "../faults/fault-disk.ts";
-import { sweepsAll } from "../faults/sweep.ts";
+import { sweepsAll, sweepTimeoutMs } from "../faults/sweep.ts";
 import { ManualClock } from "./harness.ts";
 import { silent } from "./sqlite-harness.ts";
 
@@ -86,7 +86,7 @@ test("data of format 1 is taken over, message by message, and works on", async (
 
 test(
   "a process killed at any call to the disk while it takes the data over leaves all of it",
-  { skip, timeout: 280_000 },
+  { skip, timeout: sweepTimeoutMs },
   async (context) => {
     await using disk = await FaultDisk.make();
     using control = new FaultControl(disk.controlFile);

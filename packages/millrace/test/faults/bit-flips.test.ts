@@ -14,7 +14,7 @@ import { ManualClock } from "../engines/harness.ts";
 import { openInProcess } from "./in-process-link.ts";
 import { seeded } from "./power-loss.ts";
 import { copyFolder, stock, takeOut } from "./stocked.ts";
-import { sweepsAll } from "./sweep.ts";
+import { sweepsAll, sweepTimeoutMs } from "./sweep.ts";
 
 const tries = Number(process.env["MILLRACE_FAULT_BITS"] ?? (sweepsAll ? 20_000 : 200));
 const tuning: Tuning = { foldBytes: 100_000, runsInMemory: 10, checkpointPages: 100_000 };
@@ -23,7 +23,7 @@ for (const { name, closes } of [
   { name: "a database that was closed", closes: true },
   { name: "a database that was left", closes: false },
 ]) {
-  test(`a flipped bit in ${name} is told, or makes no difference`, { timeout: 280_000 }, async (context) => {
+  test(`a flipped bit in ${name} is told, or makes no difference`, { timeout: sweepTimeoutMs }, async (context) => {
     const folder = mkdtempSync(join(tmpdir(), "millrace-flips-"));
     const seed = Number(process.env["MILLRACE_FAULT_SEED"] ?? 1);
     const random = seeded(seed);

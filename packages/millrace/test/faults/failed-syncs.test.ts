@@ -8,7 +8,7 @@ import { operations, whyNoFaultDisk } from "./fault-disk.ts";
 import type { Fault } from "./fault-disk.ts";
 import { PowerLoss } from "./power-loss.ts";
 import { Recording } from "./recording.ts";
-import { sweepsAll } from "./sweep.ts";
+import { sweepsAll, sweepTimeoutMs } from "./sweep.ts";
 
 const skip = (await whyNoFaultDisk()) ?? false;
 const failing = (at: number): Fault => ({ operations: operations.sync, at, last: at, effect: "fail", error: "EIO" });
@@ -29,7 +29,7 @@ async function checkAfterFailure(recording: Recording, every: number): Promise<b
   return calls !== undefined;
 }
 
-test("after a sync that failed the power fails", { skip, timeout: 280_000 }, async (context) => {
+test("after a sync that failed the power fails", { skip, timeout: sweepTimeoutMs }, async (context) => {
   // Where the commit before was not to be synced by itself, which is the case that matters: the 11th, the 35th, the 43rd.
   const step = sweepsAll ? 1 : 4;
   let at = sweepsAll ? 1 : 3;
@@ -43,7 +43,7 @@ test("after a sync that failed the power fails", { skip, timeout: 280_000 }, asy
 
 test(
   "after a sync that failed the server is killed, started again, and the power fails",
-  { skip, timeout: 280_000 },
+  { skip, timeout: sweepTimeoutMs },
   async (context) => {
     const step = sweepsAll ? 1 : 7;
     let at = 1;

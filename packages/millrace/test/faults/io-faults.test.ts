@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { everyChange, operations, whyNoFaultDisk } from "./fault-disk.ts";
-import { sweep, sweepsAll } from "./sweep.ts";
+import { sweep, sweepsAll, sweepTimeoutMs } from "./sweep.ts";
 import type { SweepOrder } from "./sweep.ts";
 
 interface Sweep extends Pick<SweepOrder, "operations" | "effect" | "error" | "failsForSteps" | "cachePages"> {
@@ -95,24 +95,28 @@ const sweeps: readonly Sweep[] = [
 const skip = (await whyNoFaultDisk()) ?? false;
 
 for (const { name, every, answers, ...order } of sweeps) {
-  test(`${name}: nothing accepted is lost, and the store goes on`, { skip, timeout: 280_000 }, async (context) => {
-    const report = await sweep(order, every);
-    const { calls, tried, violations, gaveUp, lasting } = report;
-    context.diagnostic(
-      `${tried} of ${calls} calls${sweepsAll ? "" : `, every ${every}th`}; answered: ${JSON.stringify(report.answers)}`,
-    );
-    assert.deepEqual(
-      violations.map(({ at, words }) => `call ${at}: ${words}`),
-      [],
-    );
-    assert.ok(calls > 100, "the history meets the disk often");
-    assert.equal(gaveUp, 0, "the store never gives up for a while's failure");
-    assert.equal(lasting, 0, "no step fails once the disk works");
-    // `upkeep`: tidying up, closing or opening again, which nobody waits for or whose failure is told where it happens.
-    const allowed = new Set([...answers, "none", "upkeep", "not reached"]);
-    assert.deepEqual(
-      Object.keys(report.answers).filter((answer) => !allowed.has(answer)),
-      [],
-    );
-  });
+  test(
+    `${name}: nothing accepted is lost, and the store goes on`,
+    { skip, timeout: sweepTimeoutMs },
+    async (context) => {
+      const report = await sweep(order, every);
+      const { calls, tried, violations, gaveUp, lasting } = report;
+      context.diagnostic(
+        `${tried} of ${calls} calls${sweepsAll ? "" : `, every ${every}th`}; answered: ${JSON.stringify(report.answers)}`,
+      );
+      assert.deepEqual(
+        violations.map(({ at, words }) => `call ${at}: ${words}`),
+        [],
+      );
+      assert.ok(calls > 100, "the history meets the disk often");
+      assert.equal(gaveUp, 0, "the store never gives up for a while's failure");
+      assert.equal(lasting, 0, "no step fails once the disk works");
+      // `upkeep`: tidying up, closing or opening again, which nobody waits for or whose failure is told where it happens.
+      const allowed = new Set([...answers, "none", "upkeep", "not reached"]);
+      assert.deepEqual(
+        Object.keys(report.answers).filter((answer) => !allowed.has(answer)),
+        [],
+      );
+    },
+  );
 }

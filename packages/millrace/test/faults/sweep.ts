@@ -36,6 +36,9 @@ export interface SweepReport {
 /** Every call is tried with MILLRACE_FAULTS=all; otherwise so many, spread evenly. */
 export const sweepsAll = process.env["MILLRACE_FAULTS"] === "all";
 
+/** All of them take hours on a small machine. */
+export const sweepTimeoutMs = sweepsAll ? 24 * 3_600_000 : 280_000;
+
 const child = fileURLToPath(new URL("./sweep-child.ts", import.meta.url));
 
 /** `every`: which calls are tried, where not all are. */

@@ -1,6 +1,6 @@
 // Opens the one database file: durable, locked for this process, with bounded memory.
 
-import { accessSync, closeSync, constants, mkdirSync, openSync, readSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../core/index.ts";
@@ -71,6 +71,7 @@ export function openDatabaseFile(file: string): DatabaseSync {
  * takes another way when they are not: it would open the file for reading only, say. Throws `DATA_DAMAGED`.
  */
 function assertHeader(path: string): void {
+  if (existsSync(`${path}-journal`)) return; // making it was interrupted, and SQLite goes back to before
   const header = Buffer.alloc(24);
   let file: number;
   try {

@@ -317,6 +317,7 @@ export class Store {
           readiness: queue.readiness(request.now),
           accounting: queue.accounting(),
           held: queue.held(),
+          setAside: queue.later.setAsideCount(),
         };
       }
       case "verify":
