@@ -138,6 +138,9 @@ export class Broker {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.pulls.stop();
     const loops = [...[...this.#consumers.values()].map(({ loop }) => loop), ...this.#retiring];
+    const giveUpSettling = (): void => this.#settler.giveUp();
+    if (giveUp?.aborted === true) giveUpSettling();
+    giveUp?.addEventListener("abort", giveUpSettling, { once: true });
     await Promise.all([
       ...loops.map(async (loop) => await loop.stop(giveUp)),
       this.#surveyPoll.stop(),
@@ -145,6 +148,7 @@ export class Broker {
       this.#retention.stop(),
       this.#leaseExpiry.stop(),
     ]);
+    giveUp?.removeEventListener("abort", giveUpSettling);
     this.#alarms[Symbol.dispose]();
   }
 

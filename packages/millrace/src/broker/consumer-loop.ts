@@ -354,7 +354,7 @@ export class ConsumerLoop {
   async #release(batch: BatchId): Promise<void> {
     const queue = this.#queue;
     const { settler, observe } = this.#dependencies;
-    const receipt = await settler.settle(queue.id, this.#consumer, () => ({
+    const receipt = await settler.settleForGood(queue.id, this.#consumer, () => ({
       each: [],
       whole: [{ batch, decision: { kind: "release" } }],
     }));
@@ -411,7 +411,7 @@ export class ConsumerLoop {
     this.#learnOutcome(outcome, result);
     let decisions: readonly Decision[] = [];
     // Asked for before the next lease is, so that both travel to the store together.
-    const settling = settler.settle(queue.id, consumer, (policy) => {
+    const settling = settler.settleForGood(queue.id, consumer, (policy) => {
       if (result === undefined || policy === undefined) {
         decisions = messages.map(() => ({ kind: "release" }));
         return { each: [], whole: [{ batch, decision: { kind: "release" } }] };

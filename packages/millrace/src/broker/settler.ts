@@ -6,6 +6,7 @@ import type {
   CatalogView,
   Clock,
   ConsumerRecord,
+  EpochMs,
   Logger,
   QueueId,
   RetryPolicy,
@@ -30,26 +31,52 @@ export interface SettlerDependencies {
 /** Waits between tries while the store is unavailable: doubled from the first to the last. */
 const firstWaitMs = 10;
 const lastWaitMs = 5_000;
-/** After this many tries the leases are left to end by themselves; the messages come back then. */
+/** So many tries, about 15 seconds, somebody who waits for an answer waits, and a server that is to end. */
 const maxTries = 12;
+/** A queue whose decisions cannot be stored says so at once, and again after these, doubled from the first to the last. */
+const firstSilenceMs = 10_000;
+const lastSilenceMs = 600_000;
+
+type Decide = (policy: RetryPolicy | undefined) => SettleRequest;
 
 export class Settler {
   readonly #dependencies: SettlerDependencies;
+  readonly #endOfPatience = new AbortController();
+  /** Queues that have said that their decisions cannot be stored, until one of them is. */
+  readonly #told = new Map<QueueId, { readonly silentUntil: EpochMs; readonly silenceMs: number }>();
 
   constructor(dependencies: SettlerDependencies) {
     this.#dependencies = dependencies;
   }
 
   /**
-   * Decides by the consumer's policy and applies. `decide` may run more than once.
-   * Throws what the engine throws when trying again does not help.
+   * Decides by the consumer's policy and applies, for somebody who can ask again. `decide` may run more than once.
+   * Throws what the engine throws when trying again does not help, or has not helped.
    */
-  async settle(
+  async settle(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
+    return await this.#settle(queue, consumer, decide, () => true);
+  }
+
+  /**
+   * The same for a decision that nobody makes a second time: tries until the store takes it, however long that is, or until
+   * `giveUp`. Throws what the engine throws when trying again does not help. The caller bounds how many are under way.
+   */
+  async settleForGood(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
+    return await this.#settle(queue, consumer, decide, () => this.#endOfPatience.signal.aborted);
+  }
+
+  /** The server is to end: nothing is tried for longer than somebody who waits would. What is not stored stays leased. */
+  giveUp(): void {
+    this.#endOfPatience.abort();
+  }
+
+  async #settle(
     queue: QueueId,
     consumer: ConsumerRecord | undefined,
-    decide: (policy: RetryPolicy | undefined) => SettleRequest,
+    decide: Decide,
+    isBounded: () => boolean,
   ): Promise<SettleReceipt> {
-    const { engine, controlPlane, logger } = this.#dependencies;
+    const { engine, controlPlane } = this.#dependencies;
     let waitMs = firstWaitMs;
     for (let tries = 1; ; tries += 1) {
       try {
@@ -57,20 +84,34 @@ export class Settler {
         if (drops(request) && (await this.#restoreDeadLetterQueue(consumer))) {
           request = decide(retryPolicyOf(controlPlane.view, consumer));
         }
-        return await engine.settle(queue, request);
+        const receipt = await engine.settle(queue, request);
+        this.#told.delete(queue);
+        return receipt;
       } catch (error) {
         const deadLetterQueueGone =
           isMillraceError(error, "QUEUE_NOT_FOUND") && controlPlane.view.get("queue", queue) !== undefined;
         const retryable =
           deadLetterQueueGone || isMillraceError(error, "UNAVAILABLE", "UNKNOWN_OUTCOME", "STORAGE_FULL");
-        if (!retryable || tries >= maxTries) throw error;
-        logger.warn("settle.retried", { queue, tries, error: String(error) });
+        if (!retryable || (tries >= maxTries && isBounded())) {
+          this.#told.delete(queue); // the caller tells
+          throw error;
+        }
+        this.#tell(queue, tries, error);
         await this.#wait(waitMs);
         // Another server may have deleted it, and the news was lost. If loading fails, so does the next try.
         if (deadLetterQueueGone) await controlPlane.catchUp({ load: true }).catch(() => undefined);
         waitMs = Math.min(lastWaitMs, waitMs * 2);
       }
     }
+  }
+
+  #tell(queue: QueueId, tries: number, error: unknown): void {
+    const { clock, logger } = this.#dependencies;
+    const before = this.#told.get(queue);
+    if (before !== undefined && clock.now() < before.silentUntil) return;
+    const silenceMs = before === undefined ? firstSilenceMs : Math.min(lastSilenceMs, before.silenceMs * 2);
+    this.#told.set(queue, { silentUntil: after(clock.now(), milliseconds(silenceMs)), silenceMs });
+    logger.warn("settle.retried", { queue, tries, error: String(error) });
   }
 
   /** Whether the consumer names a dead letter queue that did not exist and exists now. */
@@ -88,9 +129,21 @@ export class Settler {
     return true;
   }
 
+  /** Ends early when patience does. */
   async #wait(ms: number): Promise<void> {
     const { clock, timers } = this.#dependencies;
-    await new Promise<void>((resolve) => void timers.at(after(clock.now(), milliseconds(ms)), resolve));
+    const { signal } = this.#endOfPatience;
+    await new Promise<void>((resolve) => {
+      const timer = timers.at(after(clock.now(), milliseconds(ms)), () => {
+        signal.removeEventListener("abort", end);
+        resolve();
+      });
+      const end = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      signal.addEventListener("abort", end, { once: true });
+    });
   }
 }
 
