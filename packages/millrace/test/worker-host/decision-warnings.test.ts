@@ -25,7 +25,7 @@ test("a decision that is ignored is told in the Worker's log, others are not", a
       export default { queue(batch) {
         const row = batch.queue.slice(4);
         cases[row](batch, batch.messages);
-        console.log("end of row " + row);
+        console.warn("end of row " + row);
       } };`,
   });
   for (const [row, [calls, warning]] of rows.entries()) {
