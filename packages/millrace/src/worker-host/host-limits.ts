@@ -13,7 +13,7 @@ export interface HostLimits {
   readonly unresponsiveMs: number;
   /** The same, right after a handler was aborted: it must give way now. */
   readonly abortGraceMs: number;
-  /** Restart delays after the first restart, which is immediate: this, then twice as much, up to the longest. */
+  /** Restart delays after the first restarts, which are immediate: this, then twice as much, up to the longest. */
   readonly firstBackoffMs: number;
   readonly longestBackoffMs: number;
   /** Having run so long without dying, a Worker has a clean record again; having brought a batch to a good end, at once. */

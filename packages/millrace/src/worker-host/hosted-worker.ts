@@ -9,7 +9,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Delivery, DeliveryOutcome } from "../broker/index.ts";
 import type { Clock, EpochMs, Logger, VersionRecord, WorkerName } from "../core/index.ts";
-import { restartDelay } from "./backoff.ts";
+import { afterFailedStart, restartDelay } from "./backoff.ts";
 import type { HostLimits } from "./host-limits.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
@@ -169,7 +169,7 @@ export class HostedWorker {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        this.#failures += 1;
+        this.#failures = afterFailedStart(this.#failures);
         this.#hasStartFailed = true;
         this.#lastError = error instanceof Error ? error.message : String(error);
         logger.error("worker.startFailed", { worker: this.name, message: this.#lastError });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { restartDelay } from "../../src/worker-host/backoff.ts";
+import { afterFailedStart, restartDelay } from "../../src/worker-host/backoff.ts";
 import { capnpText, embed } from "../../src/worker-host/capnp-text.ts";
 import { LineSplitter } from "../../src/worker-host/line-splitter.ts";
 import { withoutMachinePaths } from "../../src/worker-host/machine-paths.ts";
@@ -108,11 +108,21 @@ test("this machine's paths are taken out, other slashes stay", () => {
   );
 });
 
-test("the first restart is immediate, later ones wait longer and longer", () => {
+test("the first three restarts are immediate, later ones wait longer and longer", () => {
   assert.deepEqual(
-    [0, 1, 2, 3, 4, 20, 5_000].map((failures) => restartDelay(failures, 500, 30_000)),
-    [0, 0, 500, 1_000, 2_000, 30_000, 30_000],
+    [0, 1, 2, 3, 4, 5, 6, 20, 5_000].map((failures) => restartDelay(failures, 500, 30_000)),
+    [0, 0, 0, 0, 500, 1_000, 2_000, 30_000, 30_000],
   );
+});
+
+test("what does not start is tried once more at once, then ever less often", () => {
+  const delays: number[] = [];
+  let failures = 0;
+  for (let start = 1; start <= 4; start += 1) {
+    failures = afterFailedStart(failures);
+    delays.push(restartDelay(failures, 500, 30_000));
+  }
+  assert.deepEqual(delays, [0, 500, 1_000, 2_000]);
 });
 
 test("each exception goes to whoever failed with it", async () => {

@@ -101,6 +101,18 @@ test("a process that works is started again at once, however often it is killed"
   }
 });
 
+test("a batch that kills its process three times in a row waits for no restart", async () => {
+  await using harness = await HostHarness.open({ firstBackoffMs: 3_600_000, longestBackoffMs: 3_600_000 });
+  await harness.deploy({ source: handler });
+  for (let deaths = 1; deaths <= 3; deaths += 1) {
+    const delivery = harness.deliver([message("x")], { queue: "slow" });
+    await harness.until(() => harness.console().length === deaths, "the handler has it");
+    process.kill(pidOf(harness), "SIGKILL");
+    assert.equal((await delivery).kind, "died");
+    await harness.until(() => harness.host.isReady(app), "the Worker is back");
+  }
+});
+
 test("a batch that a frozen process never took was not delivered", async () => {
   await using harness = await HostHarness.open({ pingIntervalMs: 20, unresponsiveMs: 300 });
   await harness.deploy({ source: handler });
