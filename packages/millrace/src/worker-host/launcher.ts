@@ -171,10 +171,9 @@ export class Launcher {
       experimental,
       sockets,
       startTimeoutMs: limits.startTimeoutMs,
-      onSpawn: (pid) => {
-        sitter.watch(pid);
-        // Only needed after a crash of this server: a failed write costs nothing else.
-        void recordProcess(folder, pid).catch(() => undefined);
+      onSpawn: async (pid) => {
+        // The record is only needed after a crash of this server and its sitter: a failed write costs nothing else.
+        await Promise.all([sitter.watch(pid), recordProcess(folder, pid).catch(() => undefined)]);
       },
       onExit: (pid) => sitter.forget(pid),
     };

@@ -21,8 +21,11 @@ export interface RuntimeStart {
   readonly passed?: { readonly socket: string; readonly descriptor: number } | undefined;
   readonly startTimeoutMs: number;
   readonly onOutput: (output: RuntimeOutput) => void;
-  /** Told at once, so that the process is never without somebody who would end it. */
-  readonly onSpawn: (pid: number) => void;
+  /**
+   * Told before the process becomes workerd, which waits until this resolves: so no workerd is ever without somebody who would
+   * end it.
+   */
+  readonly onSpawn: (pid: number) => void | Promise<void>;
   readonly onExit: (pid: number) => void;
 }
 
@@ -37,6 +40,16 @@ export interface RuntimeExit {
 export class StartFailure extends Error {
   override readonly name = "StartFailure";
 }
+
+/**
+ * Becomes workerd, the same process, when it is told to. A server that is killed before that has told nobody of the process yet:
+ * the operating system closes the pipe then, and there is nothing to end.
+ */
+const launcher = `read -r go && [ "$go" = go ] && exec "$@" </dev/null`;
+
+/** What a shell ends with when `exec` fails; workerd ends with neither. Source: POSIX, Shell & Utilities, 2.8.2. */
+const notExecutable = 126;
+const notFound = 127;
 
 const longestLine = 65_536;
 const mostStartErrors = 20;
@@ -63,9 +76,10 @@ export class RuntimeProcess {
     const { passed } = options;
     const flags = ["--verbose", "--control-fd=3", ...(options.experimental ? ["--experimental"] : [])];
     if (passed !== undefined) flags.push(`--socket-fd=${passed.socket}=4`);
-    const child = spawn(options.binary, ["serve", ...flags, options.config], {
+    const command = [options.binary, "serve", ...flags, options.config];
+    const child = spawn("/bin/sh", ["-c", launcher, "millrace-launcher", ...command], {
       cwd: options.folder,
-      stdio: ["ignore", "pipe", "pipe", "pipe", ...(passed === undefined ? [] : [passed.descriptor])],
+      stdio: ["pipe", "pipe", "pipe", "pipe", ...(passed === undefined ? [] : [passed.descriptor])],
       // Its own session: a Ctrl-C in the terminal is for the server, which lets batches finish.
       detached: true,
       env: { NO_COLOR: "1", LANG: "C.UTF-8" },
@@ -75,7 +89,7 @@ export class RuntimeProcess {
       const reason = await new Promise<Error>((resolve) => child.once("error", resolve));
       throw new StartFailure(`workerd could not be started: ${reason.message}`, { cause: reason });
     }
-    options.onSpawn(pid);
+    void letGo(child, options.onSpawn(pid));
     const problems: string[] = [];
     readLines(child.stdout, (line, isCut) => tell(options, line, isCut, "stdout"));
     readLines(child.stderr, (line, isCut) => {
@@ -133,6 +147,12 @@ export class RuntimeProcess {
   }
 }
 
+async function letGo(child: ChildProcess, known: void | Promise<void>): Promise<void> {
+  child.stdin?.on("error", () => undefined); // it was ended meanwhile
+  await known;
+  child.stdin?.end("go\n");
+}
+
 function tell(options: RuntimeStart, line: string, isCut: boolean, stream: "stdout" | "stderr"): void {
   const output = readOutput(line, isCut, stream);
   if (output !== undefined) options.onOutput(output);
@@ -159,6 +179,8 @@ const silence = (ms: number): string =>
   `The script did not finish loading within ${ms / 1_000} seconds; it must not loop or wait at its top level`;
 
 function startProblem(problems: readonly string[], exit: RuntimeExit): string {
+  if (exit.code === notExecutable || exit.code === notFound)
+    return "workerd could not be started: this system does not execute it";
   if (problems.length === 0) return `The runtime ended while the script was loading: ${exit.detail}`;
   // "service user: " names our own configuration, which the author never saw.
   return withoutMachinePaths(problems.map((problem) => problem.replace(/^service user: /, "")).join("\n"));

@@ -31,13 +31,14 @@ export class Sitter implements AsyncDisposable {
     this.#shell = this.#start();
   }
 
-  watch(pid: number): void {
+  /** Resolves when this server's end, however sudden, is this process's end. */
+  async watch(pid: number): Promise<void> {
     this.#watched.add(pid);
-    this.#tell(`+ ${pid}\n`);
+    await this.#tell(`+ ${pid}\n`);
   }
 
   forget(pid: number): void {
-    if (this.#watched.delete(pid)) this.#tell(`- ${pid}\n`);
+    if (this.#watched.delete(pid)) void this.#tell(`- ${pid}\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,12 +67,15 @@ export class Sitter implements AsyncDisposable {
     shell.on("exit", () => {
       if (this.#isClosing) return;
       this.#shell = this.#start();
-      for (const pid of this.#watched) this.#tell(`+ ${pid}\n`);
+      for (const pid of this.#watched) void this.#tell(`+ ${pid}\n`);
     });
     return shell;
   }
 
-  #tell(line: string): void {
-    this.#shell.stdin?.write(line);
+  /** Resolves when the line is in the pipe, where it outlives this server. A shell that just ended is followed by one that is told all. */
+  async #tell(line: string): Promise<void> {
+    const { stdin } = this.#shell;
+    if (stdin === null || stdin === undefined) return;
+    await new Promise<void>((resolve) => void stdin.write(line, () => resolve()));
   }
 }

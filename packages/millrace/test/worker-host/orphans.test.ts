@@ -8,9 +8,11 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { identifyProcess } from "../../src/worker-host/process-identity.ts";
+import { RuntimeProcess } from "../../src/worker-host/runtime-process.ts";
 import { HostHarness } from "./host-harness.ts";
 
 interface Server {
@@ -69,6 +71,38 @@ test("workerd ends when its server is killed", async () => {
   await gone(hasEnded(server.workerPid));
   await gone(() => !existsSync(server.folder));
   await rm(records, { recursive: true });
+});
+
+test("a server that is killed the moment it has spawned its Workers' processes leaves none behind", async () => {
+  const program = fileURLToPath(new URL("./killed-at-spawn.ts", import.meta.url));
+  const folder = await mkdtemp(join(tmpdir(), "millrace-test-"));
+  const server = spawn(process.execPath, [program, folder], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(server, "exit");
+  const output = await text(server.stdout);
+  assert.deepEqual(await ended, [null, "SIGKILL"]);
+  const pids = output.trim().split("\n").map(Number);
+  assert.equal(pids.length, 5);
+  for (const pid of pids) await gone(hasEnded(pid));
+  const sockets = (await readdir(folder)).filter((name) => name.startsWith("http"));
+  assert.deepEqual(sockets, [], "none of them became workerd");
+  await rm(folder, { recursive: true });
+});
+
+test("a runtime that this system does not execute says so", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "millrace-test-"));
+  const started = RuntimeProcess.start({
+    binary: join(folder, "workerd"),
+    folder,
+    config: "config.capnp",
+    experimental: false,
+    sockets: 1,
+    startTimeoutMs: 20_000,
+    onOutput: () => undefined,
+    onSpawn: () => undefined,
+    onExit: () => undefined,
+  });
+  await assert.rejects(started, { name: "StartFailure", message: /^workerd could not be started/ });
+  await rm(folder, { recursive: true });
 });
 
 test(
