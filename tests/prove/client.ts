@@ -11,7 +11,7 @@ export type Answer =
 /** A call below the account. */
 export async function callApi(
   { api, account }: Addresses,
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "PUT" | "PATCH",
   path: string,
   body?: unknown,
   headers: Readonly<Record<string, string>> = {},

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { callApi, resultOf } from "./client.ts";
 import { measureRedelivery } from "./crash-to-redelivery.ts";
-import { deploy } from "./deployment.ts";
+import { deploy, deployConsumer } from "./deployment.ts";
 import type { ProvedQueue } from "./deployment.ts";
 import type { DeliveredMessage } from "./facts.ts";
 import { inflict, isKill, planFaults } from "./faults.ts";
@@ -61,7 +61,9 @@ export async function crashLoop({ seed, kills, folder, redeliveryRounds, progres
     if (isKill(what)) killed += 1;
     progress(`${killed} of ${kills} kills, ${done} of ${plan.length} faults; the last was ${what}`);
   };
-  await Promise.race([inflict({ keeper, ledger, seed, plan, onFault }), working]);
+  const redeploy = async (): Promise<void> => await deployConsumer(await keeper.addresses(), recorder.url);
+  const faults = { keeper, ledger, seed, plan, queues, deployConsumer: redeploy, onFault };
+  await Promise.race([inflict(faults), working]);
 
   progress("faults are over; the backlog drains");
   sendsOver.abort();

@@ -46,11 +46,13 @@ export async function deploy(addresses: Addresses, ledger: Ledger, recorderUrl: 
     });
     resultOf(attached, `attach a consumer to ${name}`);
   }
-  await Promise.all([
-    deployWorker(addresses, folder("producer")),
-    deployWorker(addresses, folder("consumer"), "--var", `RECORDER_URL:${recorderUrl}`),
-  ]);
+  await Promise.all([deployWorker(addresses, folder("producer")), deployConsumer(addresses, recorderUrl)]);
   return queues;
+}
+
+/** May be called again: a new version takes over. */
+export async function deployConsumer(addresses: Addresses, recorderUrl: string): Promise<void> {
+  await deployWorker(addresses, folder("consumer"), "--var", `RECORDER_URL:${recorderUrl}`);
 }
 
 async function deployWorker(addresses: Addresses, cwd: string, ...args: readonly string[]): Promise<void> {

@@ -18,7 +18,11 @@ export type FaultKind =
   /** A pause that only the server's watchdog ends. */
   | "hang-consumer"
   /** SIGTERM: drains, then ends. */
-  | "stop-server";
+  | "stop-server"
+  /** A new version of the consuming Worker, by wrangler; the old one finishes what it has. */
+  | "deploy-consumer"
+  /** Each pushed queue is paused for a moment, and its consumer's batches and concurrency change. */
+  | "change-settings";
 
 export type DeliveredMessage = {
   /** The id in the body. */

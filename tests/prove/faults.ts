@@ -1,7 +1,9 @@
 // What is done to the server, in which order and when: drawn from the seed. How long each thing takes is up to the machine.
 
 import { setTimeout as delay } from "node:timers/promises";
+import { callApi, resultOf } from "./client.ts";
 import { within } from "./deadline.ts";
+import type { ProvedQueue } from "./deployment.ts";
 import type { FaultKind } from "./facts.ts";
 import type { Ledger } from "./ledger.ts";
 import { SeededRandom } from "./random.ts";
@@ -19,6 +21,8 @@ const deck: readonly FaultKind[] = [
   ...Array<FaultKind>(2).fill("pause-server"),
   ...Array<FaultKind>(2).fill("pause-consumer"),
   ...Array<FaultKind>(2).fill("stop-server"),
+  ...Array<FaultKind>(1).fill("deploy-consumer"),
+  ...Array<FaultKind>(2).fill("change-settings"),
 ];
 
 /** Kills from which on a run is a long one, with what takes its time. */
@@ -49,24 +53,29 @@ export interface FaultsOptions {
   readonly ledger: Ledger;
   readonly seed: number;
   readonly plan: readonly FaultKind[];
+  /** Deploys the consuming Worker once more. */
+  readonly deployConsumer: () => Promise<void>;
+  readonly queues: readonly ProvedQueue[];
   readonly onFault: (done: number, what: FaultKind) => void;
 }
 
 /** Does it all. The server is ready when it resolves. */
-export async function inflict({ keeper, ledger, seed, plan, onFault }: FaultsOptions): Promise<void> {
+export async function inflict(options: FaultsOptions): Promise<void> {
+  const { keeper, ledger, seed, plan, onFault } = options;
   const random = new SeededRandom(seed, "moments");
   for (const [index, what] of plan.entries()) {
     // Any moment: some right after the server or Worker is back, most in full work.
     await delay(random.chance(0.15) ? random.between(0, 100) : random.between(100, 2_000));
     const fault = index + 1;
     ledger.note({ kind: "fault", fault, what, life: keeper.life });
-    await inflictOne(what, keeper, random);
+    await inflictOne(what, options, random);
     ledger.note({ kind: "fault-over", fault });
     onFault(fault, what);
   }
 }
 
-async function inflictOne(what: FaultKind, keeper: ServerKeeper, random: SeededRandom): Promise<void> {
+async function inflictOne(what: FaultKind, options: FaultsOptions, random: SeededRandom): Promise<void> {
+  const { keeper } = options;
   switch (what) {
     case "kill-server":
       await keeper.end("SIGKILL");
@@ -115,9 +124,45 @@ async function inflictOne(what: FaultKind, keeper: ServerKeeper, random: SeededR
       await signalled(keeper.signalWorker("prove-consumer", "SIGSTOP"));
       await signalled(keeper.nextWorker("prove-consumer"));
       return;
+    case "deploy-consumer":
+      await options.deployConsumer();
+      return;
+    case "change-settings":
+      await changeSettings(options, random);
+      return;
     default:
       what satisfies never;
   }
+}
+
+/** Leaves alone what the verdict counts with: how often a message is delivered, and where it goes then. */
+async function changeSettings({ keeper, queues }: FaultsOptions, random: SeededRandom): Promise<void> {
+  const addresses = await keeper.addresses();
+  for (const { id, name, consumer } of queues) {
+    if (consumer !== "push") continue;
+    const pause = async (paused: boolean): Promise<void> => {
+      const settings = { delivery_paused: paused };
+      resultOf(await callApi(addresses, "PATCH", `/queues/${id}`, { settings }), `pause ${name}: ${paused}`);
+    };
+    await pause(true);
+    const path = `/queues/${id}/consumers`;
+    const consumers = resultOf(
+      await callApi(addresses, "GET", path),
+      `consumers of ${name}`,
+    ) as readonly AttachedConsumer[];
+    for (const { consumer_id: attached, settings, ...rest } of consumers) {
+      const changed = { ...settings, batch_size: random.between(5, 25) };
+      const body = { ...rest, settings: changed };
+      resultOf(await callApi(addresses, "PUT", `${path}/${attached}`, body), `settings of ${name}`);
+    }
+    await delay(random.between(0, 500));
+    await pause(false);
+  }
+}
+
+interface AttachedConsumer {
+  readonly consumer_id: string;
+  readonly settings: Readonly<Record<string, unknown>>;
 }
 
 /** A Worker's process may still be on its way back from the last fault. */
