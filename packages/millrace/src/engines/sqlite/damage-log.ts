@@ -45,7 +45,8 @@ export function damagedWords(reason: string, { queues, lost }: Salvage, kept: st
           "some of what was stored about deliveries is lost: messages that were acknowledged or delayed may be delivered again",
         ]
       : []),
-    ...(lost.settings > 0 ? [`${lost.settings} settings (queues, consumers, Workers, tokens) are lost`] : []),
+    ...(lost.settings === undefined ? ["settings (queues, consumers, Workers, tokens) may be lost"] : []),
+    ...((lost.settings ?? 0) > 0 ? [`${lost.settings} settings (queues, consumers, Workers, tokens) are lost`] : []),
     ...(lost.auditEntries > 0 ? ["entries of the audit log are lost"] : []),
     ...(lost.files > 0 ? ["files of Workers are lost: deploy those that do not start"] : []),
   ];

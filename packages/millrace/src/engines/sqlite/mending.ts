@@ -9,12 +9,14 @@
 // name and it takes their place. Whatever ends this half way, the next opening goes on with it.
 
 import {
+  appendFileSync,
+  closeSync,
   copyFileSync,
   existsSync,
+  fsyncSync,
   linkSync,
   openSync,
-  closeSync,
-  fsyncSync,
+  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -79,23 +81,25 @@ export function finishMending(folder: string): string | undefined {
   return kept;
 }
 
-/** The damaged file, or a copy of it with a first page that SQLite takes. */
+/** The damaged file, or a copy with a first page and a schema that SQLite takes. */
 function openDamaged(path: string, cause: MillraceError): DatabaseSync {
   try {
     return openReadable(path);
   } catch {
-    const copy = `${path}.reading`;
-    removeAll(copy);
-    copyFileSync(path, copy);
-    if (existsSync(`${path}-wal`)) copyFileSync(`${path}-wal`, `${copy}-wal`);
-    try {
-      mendHeader(copy);
-      mendSchema(copy);
-      return openReadable(copy);
-    } catch {
+    // Tried in turn: what is left of the schema is better than what one usually is.
+    for (const mendCopy of [mendSchema, replaceSchema]) {
+      const copy = `${path}.reading`;
       removeAll(copy);
-      throw unusable(path, cause);
+      copyFileSync(path, copy);
+      if (existsSync(`${path}-wal`)) copyFileSync(`${path}-wal`, `${copy}-wal`);
+      try {
+        mendCopy(copy);
+        return openReadable(copy);
+      } catch {
+        removeAll(copy);
+      }
     }
+    throw unusable(path, cause);
   }
 }
 
@@ -144,6 +148,7 @@ function mendHeader(path: string): void {
 
 /** The schema is the same for all of ours, too, but for where each table begins. */
 function mendSchema(path: string): void {
+  mendHeader(path);
   const pristine = new DatabaseSync(":memory:");
   const database = new DatabaseSync(path, { timeout: 0, defensive: false }); // lets the schema be written
   try {
@@ -167,6 +172,45 @@ function mendSchema(path: string): void {
     pristine.close();
     database.close();
   }
+}
+
+/**
+ * The pages of the schema as a new database has them. Tables of one that was made by this format begin at the same pages; where they
+ * do not, no row has the right checksum, and nothing is read.
+ */
+function replaceSchema(path: string): void {
+  const template = `${path}.template`;
+  removeAll(template);
+  try {
+    openDatabaseFile(template).close();
+    const pristine = readFileSync(template);
+    const missing = pristine.length - statSync(path).size;
+    if (missing > 0) appendFileSync(path, Buffer.alloc(missing));
+    const file = openSync(path, "r+");
+    try {
+      for (const page of schemaPages(pristine)) {
+        const from = (page - 1) * pageBytes;
+        writeSync(file, pristine, from, pageBytes, from);
+      }
+    } finally {
+      closeSync(file);
+    }
+    mendHeader(path);
+  } finally {
+    removeAll(template);
+  }
+}
+
+/** The first page and those it leads to: https://sqlite.org/fileformat2.html#b_tree_pages (2026-10). */
+function schemaPages(database: Buffer): readonly number[] {
+  const interior = 5;
+  const [kind, header] = [database[100], 100];
+  if (kind !== interior) return [1];
+  const cells = database.readUInt16BE(header + 3);
+  const children = Array.from({ length: cells }, (_, index) =>
+    database.readUInt32BE(database.readUInt16BE(header + 12 + 2 * index)),
+  );
+  return [1, ...children, database.readUInt32BE(header + 8)];
 }
 
 type SqlRow = readonly [rootPage: number, type: string, name: string, table: string, sql: string | null];

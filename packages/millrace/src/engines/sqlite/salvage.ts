@@ -51,7 +51,8 @@ export interface Salvage {
     readonly setAside: number;
     /** Rows and notes about where messages stand. */
     readonly states: number;
-    readonly settings: number;
+    /** `undefined`: nobody knows how many there were. */
+    readonly settings: number | undefined;
     readonly auditEntries: number;
     readonly files: number;
   };
@@ -139,7 +140,7 @@ export function readSalvage(database: DatabaseSync): Salvage {
     lost: {
       ...lost,
       states: damagedNotes + reader.damaged("fold", "queues", "leases", "dead", "runs", "holes") + reader.damagedLater,
-      settings: catalog === undefined ? 0 : Math.max(0, Number(catalog[1]) - records.length),
+      settings: catalog === undefined ? undefined : Math.max(0, Number(catalog[1]) - records.length),
       auditEntries: reader.damaged("audit"),
       files: reader.damaged("blobs"),
     },
