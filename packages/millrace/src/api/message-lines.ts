@@ -58,24 +58,33 @@ export interface LineOptions {
   readonly allowsV8: boolean;
 }
 
+export interface ReadLines {
+  readonly messages: readonly NewMessage[];
+  /** Blank ones included. */
+  readonly lines: number;
+  /** A line does not say when its message was sent: it may be stored already since any time. */
+  readonly isUntimed: boolean;
+}
+
 /** Messages of the lines, blank ones left out. Throws `REQUEST_INVALID` and others with the number of the first bad line. */
-export function readMessageLines(
-  bytes: Uint8Array,
-  firstLine: number,
-  options: LineOptions,
-): { readonly messages: readonly NewMessage[]; readonly lines: number } {
+export function readMessageLines(bytes: Uint8Array, firstLine: number, options: LineOptions): ReadLines {
   const messages: NewMessage[] = [];
+  let isUntimed = false;
   let number = firstLine;
   for (const line of linesOf(bytes)) {
     try {
-      if (!isBlank(line)) messages.push(readMessageLine(line, options));
+      if (!isBlank(line)) {
+        const { message, isTimed } = readMessageLine(line, options);
+        messages.push(message);
+        isUntimed ||= !isTimed;
+      }
     } catch (error) {
       if (!isMillraceError(error)) throw error;
       throw new MillraceError(error.code, `line ${number}: ${error.detail}`, { cause: error });
     }
     number += 1;
   }
-  return { messages, lines: number - firstLine };
+  return { messages, lines: number - firstLine, isUntimed };
 }
 
 function* linesOf(bytes: Uint8Array): Generator<Uint8Array> {
@@ -94,7 +103,10 @@ function isBlank(line: Uint8Array): boolean {
   return line.every((byte) => spaces.has(byte));
 }
 
-function readMessageLine(bytes: Uint8Array, { now, allowsV8 }: LineOptions): NewMessage {
+function readMessageLine(
+  bytes: Uint8Array,
+  { now, allowsV8 }: LineOptions,
+): { readonly message: NewMessage; readonly isTimed: boolean } {
   const input = parseJsonBody(bytes);
   const parsed = messageLine.safeParse(input);
   if (!parsed.success) {
@@ -112,7 +124,7 @@ function readMessageLine(bytes: Uint8Array, { now, allowsV8 }: LineOptions): New
       `Message length of ${body.byteLength} bytes exceeds the limit of ${limits.message.bytes}`,
     );
   }
-  return {
+  const message = {
     id: line.id as MessageId, // of that form: the schema says so
     sentAt: sentAtOf(line, now),
     contentType: line.content_type,
@@ -120,6 +132,7 @@ function readMessageLine(bytes: Uint8Array, { now, allowsV8 }: LineOptions): New
     visibleAt: visibleAtOf(line, now),
     source: line.source,
   };
+  return { message, isTimed: line.timestamp_ms !== undefined };
 }
 
 function bodyOf(line: MessageLine, input: object): Uint8Array {

@@ -65,11 +65,12 @@ export function transferRoutes({ controlPlane, engine, intake, clock, logger }: 
         const queue = existingQueueOf(controlPlane.view, params, principal);
         const first = Number(query.first_line ?? 1);
         const allowsV8 = principal.queues === null && allows(principal.scopes, "admin");
-        const { messages, lines } = readMessageLines(bytes ?? Buffer.of(), first, { now: clock.now(), allowsV8 });
+        const options = { now: clock.now(), allowsV8 };
+        const { messages, lines, isUntimed } = readMessageLines(bytes ?? Buffer.of(), first, options);
         if (lines > transferLimits.messages) {
           throw new MillraceError("REQUEST_TOO_LARGE", `${lines} lines are more than ${transferLimits.messages}`);
         }
-        const { known, backlog } = await intake.takeBack(queue.id, messages);
+        const { known, backlog } = await intake.takeBack(queue.id, messages, { anyAge: isUntimed });
         if (first === 1) logger.info("queue.imported", { queue: queue.name, actor: principal.name });
         return {
           result: { imported: messages.length - known, already_there: known, backlog_count: backlog.count },

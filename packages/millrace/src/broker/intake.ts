@@ -80,18 +80,25 @@ export class Intake {
   /**
    * Takes messages in again that were in a queue before, under their ids; those that the queue holds already stay as they are.
    * All or none. The limits of a send do not apply, nor does the queue's rate limit: nobody sent them now.
+   * `anyAge`: they may be stored already since long before their times of sending.
    * Throws the errors of the engine's `send`, `QUEUE_NOT_FOUND` and `BACKLOG_FULL`.
    */
-  async takeBack(queue: QueueId, messages: readonly NewMessage[]): Promise<SendReceipt & { readonly known: number }> {
+  async takeBack(
+    queue: QueueId,
+    messages: readonly NewMessage[],
+    { anyAge }: { readonly anyAge: boolean },
+  ): Promise<SendReceipt & { readonly known: number }> {
     const { engine, clock } = this.#dependencies;
     const record = this.#queue(queue);
     if (messages.length === 0) return { ...(await engine.metrics(queue)), known: 0 };
     const now = clock.now();
-    await this.#admit({ ...record, messages_per_second: null }, messages);
-    const receipt = await engine.send(queue, messages, { resend: true });
-    const { known = 0 } = receipt;
-    this.#accepted(record, receipt, messages.length - known, now);
-    return { ...receipt, known };
+    return await this.#claiming(record, messages, async () => {
+      await this.#admit({ ...record, messages_per_second: null }, messages);
+      const receipt = await engine.send(queue, messages, { resend: true, anyAge });
+      const { known = 0 } = receipt;
+      this.#accepted(record, receipt, messages.length - known, now);
+      return { ...receipt, known };
+    });
   }
 
   /** Leaves out what was accepted before. A repetition that overtakes its own first send waits for that to end. */
@@ -102,17 +109,23 @@ export class Intake {
     firstSentAt: EpochMs | undefined,
   ): Promise<SendReceipt> {
     const accepted = this.#acceptedIds;
-    const ids = messages.map(({ id }) => id);
-    const release = await accepted.claim(record.id, ids);
-    try {
+    return await this.#claiming(record, messages, async () => {
       const unknown = messages.filter(({ id }) => !accepted.has(record.id, id));
       if (unknown.length === 0) return await this.#dependencies.engine.metrics(record.id);
       const mayBeStored = firstSentAt !== undefined && firstSentAt < accepted.completeSince + slackMs;
-      const receipt = mayBeStored
-        ? await this.#storeMissing(record, unknown, now)
-        : await this.#store(record, unknown, now);
+      return mayBeStored ? await this.#storeMissing(record, unknown, now) : await this.#store(record, unknown, now);
+    });
+  }
+
+  /** Stores messages whose ids are somebody else's, while nobody else does; their ids are known afterwards. */
+  async #claiming<T>(record: QueueRecord, messages: readonly NewMessage[], store: () => Promise<T>): Promise<T> {
+    const accepted = this.#acceptedIds;
+    const ids = messages.map(({ id }) => id);
+    const release = await accepted.claim(record.id, ids);
+    try {
+      const result = await store();
       accepted.add(record.id, ids);
-      return receipt;
+      return result;
     } catch (error) {
       if (isMillraceError(error, "UNKNOWN_OUTCOME")) accepted.doubt();
       throw error;

@@ -137,9 +137,13 @@ export interface StorageEngine extends AsyncDisposable {
 
   /**
    * Stores all messages or none. With `resend`, messages whose id is still stored are skipped, so that repeating a send whose
-   * outcome is unknown does not double it.
+   * outcome is unknown does not double it. They are looked for among what was stored since they were sent; with `anyAge`, among all.
    */
-  send(queue: QueueId, messages: readonly NewMessage[], options?: { readonly resend?: boolean }): Promise<SendReceipt>;
+  send(
+    queue: QueueId,
+    messages: readonly NewMessage[],
+    options?: { readonly resend?: boolean; readonly anyAge?: boolean },
+  ): Promise<SendReceipt>;
 
   /**
    * Leases distinct messages, each to one holder only, longest ready first (best effort). A message whose lease has ended is

@@ -255,6 +255,28 @@ test("an import that is run again adds what is missing and doubles nothing, and 
   assert.deepEqual([accounting.accepted, accounting.holds], [31, true]);
 });
 
+test("lines without a time are not imported twice, however long ago they were imported first", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await harness.queue("events");
+  assert.equal((await bring(harness, path, plain(1))).status, 200);
+  await harness.time.advance(3_600_000);
+  const timed = plain(2, { timestamp_ms: harness.time.now() });
+  assert.deepEqual((await bring(harness, path, `${timed}\n${plain(1)}`)).result, {
+    imported: 1,
+    already_there: 1,
+    backlog_count: 2,
+  });
+});
+
+test("a message that was imported is recognised when its sender sends it again", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await harness.queue("events");
+  await bring(harness, path, plain(1));
+  const again = await harness.call("POST", `${path}/messages`, { body: 1, millrace_message_id: ownId(1) });
+  assert.equal(again.status, 200, refusal(again));
+  assert.equal((await harness.engine.metrics(queueOf(path))).backlog.count, 1);
+});
+
 const bad: readonly (readonly [what: string, line: string, said: RegExp])[] = [
   ["no JSON", "{", /line 3: The request body is not JSON/],
   ["no object", "7", /line 3: expected an object with id, content_type and body, got 7/],

@@ -110,7 +110,7 @@ function sending(to: QueueId, count: number, size: number, delayMs = 0): Waiting
     writeRecord(record, 0, message, now);
     return { record, visibleAt: epochMs(delayMs === 0 ? 0 : now + delayMs) };
   });
-  return ask({ op: "send", queue: to, now, resend: false, messages });
+  return ask({ op: "send", queue: to, now, resend: false, anyAge: false, messages });
 }
 
 function leasing(max: number): WaitingRequest {
@@ -166,7 +166,7 @@ test("a failure in the middle of a group leaves answers and their bodies with th
   harness.send(4);
   // Nobody sends a message without a record, so it stands for a defect.
   const messages = [{ record: null as never, visibleAt: epochMs(0) }];
-  const defect = ask({ op: "send", queue, now, resend: false, messages });
+  const defect = ask({ op: "send", queue, now, resend: false, anyAge: false, messages });
   const [before, broken, after] = harness.run(leasing(1), defect, leasing(2));
   assert.equal(codeOf(broken), "INTERNAL");
   const leased = [...harness.leased(before), ...harness.leased(after)];

@@ -111,10 +111,10 @@ class SqliteEngine implements StorageEngine {
   async send(
     queue: QueueId,
     messages: readonly NewMessage[],
-    options: { readonly resend?: boolean } = {},
+    { resend = false, anyAge = false }: { readonly resend?: boolean; readonly anyAge?: boolean } = {},
   ): Promise<SendReceipt> {
-    if (options.resend === true) await this.#indexIds(messages);
-    const send = { queue, now: this.#clock.now(), resend: options.resend === true, messages };
+    if (resend) await this.#indexIds(messages, anyAge);
+    const send = { queue, now: this.#clock.now(), resend, anyAge, messages };
     const answer = await this.#link.send(sendFrameLength(queue, messages), (buffer, at) =>
       writeSendFrame(buffer, at, send),
     );
@@ -245,8 +245,8 @@ class SqliteEngine implements StorageEngine {
   }
 
   /** In slices, so that nobody waits for the whole. */
-  async #indexIds(messages: readonly NewMessage[]): Promise<void> {
-    let since = epochMs(Number.POSITIVE_INFINITY);
+  async #indexIds(messages: readonly NewMessage[], anyAge: boolean): Promise<void> {
+    let since = epochMs(anyAge ? 0 : Number.POSITIVE_INFINITY);
     for (const { sentAt } of messages) if (sentAt < since) since = sentAt;
     for (let more = messages.length > 0; more;) {
       more = (await this.#ask({ op: "indexIds", now: this.#clock.now(), since })).result;

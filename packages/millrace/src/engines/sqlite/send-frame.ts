@@ -1,7 +1,7 @@
 // A send as it travels to the store thread: bytes in the message's buffer instead of an object, because cloning an object costs
 // more than storing a message does (64 sends at a time: 2 µs each against 0.3).
 //
-//   u8  flags: 1 resend, 2 delayed
+//   u8  flags: 1 resend, 2 delayed, 4 any age
 //   u8  length of the queue's id, then the id
 //   f64 now
 //   u32 number of messages
@@ -17,6 +17,8 @@ export interface SendFrame {
   /** When it was asked, by the engine's clock. */
   readonly now: EpochMs;
   readonly resend: boolean;
+  /** Of a resend: its messages may have been stored long before they say they were sent. */
+  readonly anyAge: boolean;
   readonly messages: readonly FramedMessage[];
 }
 
@@ -29,6 +31,7 @@ interface FramedMessage {
 const fixedBytes = 1 + 1 + 8 + 4;
 const resendFlag = 1;
 const delayedFlag = 2;
+const anyAgeFlag = 4;
 
 /** Throws a RangeError when a message cannot be stored. */
 export function sendFrameLength(queue: QueueId, messages: readonly NewMessage[]): number {
@@ -45,12 +48,13 @@ export function writeSendFrame(
     readonly queue: QueueId;
     readonly now: EpochMs;
     readonly resend: boolean;
+    readonly anyAge: boolean;
     readonly messages: readonly NewMessage[];
   },
 ): undefined {
-  const { queue, now, resend, messages } = send;
+  const { queue, now, resend, anyAge, messages } = send;
   const delayed = isDelayed(messages);
-  target[offset] = (resend ? resendFlag : 0) + (delayed ? delayedFlag : 0);
+  target[offset] = (resend ? resendFlag : 0) + (delayed ? delayedFlag : 0) + (anyAge ? anyAgeFlag : 0);
   target[offset + 1] = queue.length;
   let at = offset + 2 + target.write(queue, offset + 2, "latin1");
   at = target.writeDoubleLE(now, at);
@@ -80,7 +84,8 @@ export function readSendFrame(source: Buffer, offset: number): { readonly frame:
     const visibleAt = epochMs(delayed ? source.readDoubleLE(delays + 8 * index) : 0);
     messages.push({ record: source.subarray(start, end), visibleAt });
   }
-  return { frame: { queue, now, resend: (flags & resendFlag) !== 0, messages }, end };
+  const resend = (flags & resendFlag) !== 0;
+  return { frame: { queue, now, resend, anyAge: (flags & anyAgeFlag) !== 0, messages }, end };
 }
 
 function isDelayed(messages: readonly NewMessage[]): boolean {

@@ -179,6 +179,18 @@ export function sendingConformance(engine: EngineUnderTest): void {
     assert.equal((await harness.backlog(other)).count, 1);
   });
 
+  test(`${engine.name}: a resend that may be of any age is looked for among all that is stored`, async () => {
+    await using harness = await Harness.open(engine);
+    const queue = await harness.queue();
+    const message = harness.message("once");
+    await harness.engine.send(queue, [message]);
+    harness.clock.advance(600_000);
+    const again = { ...message, sentAt: harness.clock.now() };
+    const { known } = await harness.engine.send(queue, [again], { resend: true, anyAge: true });
+    assert.equal(known, 1);
+    assert.deepEqual(await harness.stored(queue), ["once"]);
+  });
+
   test(`${engine.name}: a resend of a message leased and retried meanwhile does not double it`, async () => {
     await using harness = await Harness.open(engine);
     const queue = await harness.queue();

@@ -36,7 +36,7 @@ export function forgetIds(ledger: Ledger, now: EpochMs): void {
 /** Which of the request's ids the queue still holds: by the index as far as it goes, behind it by looking through the log. */
 export function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame): Set<MessageId> {
   const wanted = new Map<MessageId, Buffer>();
-  let since = Number.POSITIVE_INFINITY;
+  let since = request.anyAge ? 0 : Number.POSITIVE_INFINITY;
   for (const { record } of request.messages) {
     const { id, sentAt } = readHeader(record);
     wanted.set(id, Buffer.from(id, "hex"));
