@@ -7,11 +7,6 @@ import type { StartServer } from "./cli/index.ts";
 /** Runs the command line given without the program's own name, and sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
   const version = packageVersion();
-  // `millrace … | head`: whoever reads has seen enough, which is no failure of this command.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit();
-  });
   // Commands that ask a running server do without loading one of their own.
   const startServer: StartServer = async (settings, dependencies) => {
     const { serverOf } = await import("./server.ts");

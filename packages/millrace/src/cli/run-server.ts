@@ -31,7 +31,8 @@ const random: Random = { bytes: (count) => crypto.getRandomValues(new Uint8Array
 export async function runServer(context: CommandContext, run: ServerRun): Promise<number> {
   const { terminal } = context;
   const { logFormat: format, logLevel: level } = run.settings;
-  const logger = createLogger({ format, level, story: run.story, destination: terminal.stdout, env: terminal.env });
+  const destination = terminal.log?.() ?? terminal.stdout;
+  const logger = createLogger({ format, level, story: run.story, destination, env: terminal.env });
   for (const { message } of run.warnings) logger.warn("setting.warning", { message });
 
   using signals = stopSignals({ parent: run.endsWithParent });

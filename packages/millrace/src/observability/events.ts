@@ -57,6 +57,12 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   }),
   /** message. A setting that does not do what it seems to. */
   "setting.warning": event({ level: "warn", subject: server, text: field("message") }),
+  /** count. The log could not be written for a while, on a full disk for example. */
+  "log.interrupted": event({
+    level: "warn",
+    subject: server,
+    text: (f) => `the log could not be written for a while; lost before this: ${f.count("count", "line")}`,
+  }),
   /** reason?: `SIGTERM`, … */
   "server.draining": event({
     level: "info",

@@ -9,6 +9,7 @@ import { renderPretty } from "./pretty.ts";
 
 /** Where lines go: `process.stdout`, or anything that takes text. */
 export interface LogDestination {
+  /** May throw: the line is dropped then, and the log says so once it can be written again. */
   write(text: string): unknown;
   readonly isTTY?: boolean;
 }
@@ -31,11 +32,12 @@ const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, 
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.format === "json" ? jsonWriter(options) : prettyWriter(options);
   const least = ranks[options.level];
+  const put = dropping(write);
 
   const log = (calledLevel: LogLevel, name: string, fields: LogFields): void => {
     const described = describeEvent(name, new EventFields(fields), calledLevel);
     const { story = false, always = false } = described.definition ?? {};
-    if (ranks[described.level] >= least || always || (options.story && story)) write(name, fields, described);
+    if (ranks[described.level] >= least || always || (options.story && story)) put(name, fields, described);
   };
   return {
     debug: (event, fields = {}) => log("debug", event, fields),
@@ -46,6 +48,23 @@ export function createLogger(options: LoggerOptions): Logger {
 }
 
 type Writer = (name: string, fields: LogFields, described: ReturnType<typeof describeEvent>) => void;
+
+/** A full disk must not end who writes a log on it: lines are dropped as long as they cannot be written, and counted. */
+function dropping(write: Writer): Writer {
+  let dropped = 0;
+  return (name, fields, described) => {
+    try {
+      if (dropped > 0) {
+        const missing = { count: dropped };
+        write("log.interrupted", missing, describeEvent("log.interrupted", new EventFields(missing), "warn"));
+        dropped = 0;
+      }
+      write(name, fields, described);
+    } catch {
+      dropped += 1;
+    }
+  };
+}
 
 function prettyWriter({ destination, env = {}, now = () => new Date() }: LoggerOptions): Writer {
   const colors = destination.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";

@@ -227,6 +227,35 @@ const events = (options: WriterOptions): number =>
     logger.warn("engine.slow", {});
   }).split("\n").length - 1;
 
+describe("a destination that cannot be written", () => {
+  for (const format of ["json", "pretty"] as const) {
+    test(`loses lines, and the ${format} log says how many once it can be written again`, () => {
+      let isFull = false;
+      let text = "";
+      const destination = {
+        write: (line: string) => {
+          if (isFull) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+          text += line;
+        },
+      };
+      const logger = createLogger({ format, level: "info", story: false, now: () => at, destination });
+      logger.info("queue.created", { queue: "first" });
+      isFull = true;
+      logger.info("queue.created", { queue: "second" });
+      logger.info("ready", {});
+      isFull = false;
+      logger.info("queue.created", { queue: "third" });
+      logger.info("queue.created", { queue: "fourth" });
+      const [first, missing, third, fourth, ...rest] = text.split("\n");
+      assert.match(first ?? "", /first/);
+      assert.match(missing ?? "", format === "json" ? /"log\.interrupted","count":2/ : /lost before this: 2 lines/);
+      assert.match(third ?? "", /third/);
+      assert.match(fourth ?? "", /fourth/);
+      assert.deepEqual(rest, [""]);
+    });
+  }
+});
+
 describe("levels", () => {
   test("a server writes from its level up, dev the story too", () => {
     assert.equal(events({ level: "info", story: false }), 1);
