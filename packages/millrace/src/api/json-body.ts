@@ -2,7 +2,7 @@
 
 import { Buffer, isAscii } from "node:buffer";
 import { MillraceError } from "../core/index.ts";
-import { limits } from "../contract/index.ts";
+import { limits, parseExactJson } from "../contract/index.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -17,7 +17,7 @@ export function parseJsonBody(bytes: Uint8Array | undefined): unknown {
   const text = decode(bytes);
   const needsExactNumbers = survey(bytes);
   try {
-    return (needsExactNumbers ? exactJson.parse(text, keepExactNumbers) : JSON.parse(text)) as unknown;
+    return needsExactNumbers ? parseExactJson(text) : (JSON.parse(text) as unknown);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message.slice(0, 160) : "it could not be read";
     throw new MillraceError("REQUEST_MALFORMED", `The request body is not JSON: ${reason}`, { cause: error });
@@ -79,22 +79,3 @@ const letterE = 0x65;
 /** With the bit 0x20 brackets are braces. */
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-
-/** What the language has (ES2026) and its types here do not know yet. */
-const exactJson = JSON as unknown as {
-  parse(
-    text: string,
-    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
-  ): unknown;
-  rawJSON(text: string): unknown;
-};
-
-function keepExactNumbers(_key: string, value: unknown, context: { readonly source?: string }): unknown {
-  if (typeof value !== "number" || context.source === undefined || String(value) === context.source) return value;
-  // Where fields are checked such a number must still look like one.
-  return Number.isSafeInteger(value) || !losesDigits(value, context.source) ? value : exactJson.rawJSON(context.source);
-}
-
-function losesDigits(value: number, source: string): boolean {
-  return !Number.isFinite(value) || source.replaceAll(/[^0-9]/g, "").length > 15 || String(value).includes("e");
-}

@@ -1,13 +1,15 @@
 // A message's body as the REST API carries it, turned back into what was sent.
 
-/** Text as it is; JSON parsed; anything else stays in base64. */
+import { parseExactJson } from "../contract/index.ts";
+
+/** Text as it is; JSON parsed, numbers with all their digits; anything else stays in base64. */
 export function decodeBody(message: {
   readonly body: string;
   readonly metadata: Readonly<Record<string, string>>;
 }): unknown {
   if (message.metadata["CF-Content-Type"] !== "json") return message.body;
   try {
-    return JSON.parse(Buffer.from(message.body, "base64").toString("utf8"));
+    return parseExactJson(Buffer.from(message.body, "base64").toString("utf8"));
   } catch {
     return message.body; // not ours to judge: shown as it came
   }

@@ -42,7 +42,16 @@ export interface RestClient {
   onNote: (text: string) => void;
 }
 
-/** A body that is sent as it is. */
+/** A body of JSON that is sent as it is. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** A body of anything else. */
 class Text {
   readonly text: string;
 
@@ -128,11 +137,16 @@ async function ask({ api, token }: Target, method: Method, path: string, body: u
         authorization: `Bearer ${token}`,
         ...(body === undefined ? {} : { "content-type": body instanceof Text ? "text/plain" : "application/json" }),
       },
-      body: body === undefined ? null : body instanceof Text ? body.text : JSON.stringify(body),
+      body: textToSend(body),
     });
   } catch (error) {
     throw unreachable(api, error);
   }
+}
+
+function textToSend(body: unknown): string | null {
+  if (body === undefined) return null;
+  return body instanceof Text || body instanceof JsonText ? body.text : JSON.stringify(body);
 }
 
 async function textOf({ api }: Target, response: Response): Promise<string> {

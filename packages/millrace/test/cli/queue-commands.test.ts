@@ -150,6 +150,19 @@ describe("messages", () => {
     assert.equal((await mustJson<unknown[]>("queues", "peek", "mixed", "--count", "2")).length, 2);
   });
 
+  test("keep every digit of their numbers on the way in and out", async () => {
+    await must("queues", "create", "exact");
+    const body = '{"n":12345678901234567890,"m":[1e400,0.1]}';
+    await must("queues", "send", "exact", body, "[98765432109876543210]");
+    await must("queues", "send", "exact", "18014398509481985");
+    const shown = await must("queues", "peek", "exact");
+    for (const text of [body, "[98765432109876543210]", "18014398509481985"])
+      assert.ok(shown.includes(`  ${text}`), shown);
+    assert.match(await must("queues", "peek", "exact", "--json"), /"n": 12345678901234567890,/);
+    await must("queues", "consumer", "add", "exact", "--pull");
+    assert.ok((await must("queues", "pull", "exact", "--ack")).includes(body));
+  });
+
   test("more than a batch takes are sent in several", async () => {
     await must("queues", "create", "many");
     const lines = Array.from({ length: 250 }, (_, index) => String(index)).join("\n");

@@ -12,6 +12,7 @@ import { examples } from "../help-examples.ts";
 import { decodeBody, showBody } from "../message-body.ts";
 import { numberWithin } from "../number-option.ts";
 import { requireQueue } from "../queue-lookup.ts";
+import { JsonText } from "../rest-client.ts";
 import type { RestClient } from "../rest-client.ts";
 import { when } from "../tables.ts";
 
@@ -91,19 +92,23 @@ async function sendMessages(
   { text, delay }: SendOptions,
 ): Promise<Outcome> {
   const { queue_id: id } = await requireQueue(client, name);
-  const messages = bodies.map((body, index) => ({
-    body: text === true ? body : parseBody(body, index, bodies.length),
-    content_type: text === true ? "text" : "json",
-    ...(delay === undefined ? {} : { delay_seconds: delay }),
-  }));
+  const more = JSON.stringify({ content_type: text === true ? "text" : "json", delay_seconds: delay }).slice(1);
+  const messages = bodies.map((body, index) => {
+    const json = text === true ? JSON.stringify(body) : checkedJson(body, index, bodies.length);
+    return `{"body":${json},${more}`;
+  });
   let metadata: unknown;
   for (let sent = 0; sent < messages.length; sent += limits.batchSend.count.max) {
     const batch = messages.slice(sent, sent + limits.batchSend.count.max);
-    const [only] = batch;
     const result =
       batch.length === 1
-        ? await client.call("POST", `/queues/${id}/messages`, pushResult, only)
-        : await client.call("POST", `/queues/${id}/messages/batch`, pushResult, { messages: batch });
+        ? await client.call("POST", `/queues/${id}/messages`, pushResult, new JsonText(batch.join()))
+        : await client.call(
+            "POST",
+            `/queues/${id}/messages/batch`,
+            pushResult,
+            new JsonText(`{"messages":[${batch.join()}]}`),
+          );
     ({ metadata } = result);
   }
   return {
@@ -112,9 +117,11 @@ async function sendMessages(
   };
 }
 
-function parseBody(text: string, index: number, of: number): unknown {
+/** JSON goes as it was given: parsed and written again, a long number would be another one. */
+function checkedJson(text: string, index: number, of: number): string {
   try {
-    return JSON.parse(text);
+    JSON.parse(text);
+    return text;
   } catch (error) {
     const which = of === 1 ? "the body" : `body ${index + 1}`;
     throw new CommandFailure(
