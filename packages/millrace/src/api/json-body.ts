@@ -7,29 +7,29 @@ import { limits, parseExactJson } from "../contract/index.ts";
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Parses a request body. `undefined` when there are no bytes. Throws `REQUEST_MALFORMED`.
+ * Parses a request body, or `what` else there is. `undefined` when there are no bytes. Throws `REQUEST_MALFORMED`.
  *
  * Numbers that a double cannot hold (`12345678901234567890`) are kept as they were written, so that a message's body is
  * stored as it was sent: `JSON.stringify` writes them back unchanged.
  */
-export function parseJsonBody(bytes: Uint8Array | undefined): unknown {
+export function parseJsonBody(bytes: Uint8Array | undefined, what = "The request body"): unknown {
   if (bytes === undefined || bytes.byteLength === 0) return undefined;
-  const text = decode(bytes);
-  const needsExactNumbers = survey(bytes);
+  const text = decode(bytes, what);
+  const needsExactNumbers = survey(bytes, what);
   try {
     return needsExactNumbers ? parseExactJson(text) : (JSON.parse(text) as unknown);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message.slice(0, 160) : "it could not be read";
-    throw new MillraceError("REQUEST_MALFORMED", `The request body is not JSON: ${reason}`, { cause: error });
+    throw new MillraceError("REQUEST_MALFORMED", `${what} is not JSON: ${reason}`, { cause: error });
   }
 }
 
-function decode(bytes: Uint8Array): string {
+function decode(bytes: Uint8Array, what: string): string {
   if (isAscii(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
   try {
     return utf8.decode(bytes);
   } catch (error) {
-    throw new MillraceError("REQUEST_MALFORMED", "The request body is not UTF-8 text", { cause: error });
+    throw new MillraceError("REQUEST_MALFORMED", `${what} is not UTF-8 text`, { cause: error });
   }
 }
 
@@ -38,7 +38,7 @@ function decode(bytes: Uint8Array): string {
  * whether a number could lose something, which takes sixteen digits in a row or an exponent. In valid UTF-8 no byte of a longer
  * character looks like one of these.
  */
-function survey(bytes: Uint8Array): boolean {
+function survey(bytes: Uint8Array, what: string): boolean {
   const { length } = bytes;
   let depth = 0;
   let digits = 0;
@@ -59,10 +59,7 @@ function survey(bytes: Uint8Array): boolean {
     } else if ((byte | 0x20) === openBrace) {
       depth += 1;
       if (depth > limits.request.jsonDepth) {
-        throw new MillraceError(
-          "REQUEST_MALFORMED",
-          `The request body nests more than ${limits.request.jsonDepth} levels deep`,
-        );
+        throw new MillraceError("REQUEST_MALFORMED", `${what} nests more than ${limits.request.jsonDepth} levels deep`);
       }
     } else if ((byte | 0x20) === closeBrace) {
       depth -= 1;

@@ -80,7 +80,9 @@ export function readMessageLines(bytes: Uint8Array, firstLine: number, options: 
       }
     } catch (error) {
       if (!isMillraceError(error)) throw error;
-      throw new MillraceError(error.code, `line ${number}: ${error.detail}`, { cause: error });
+      // What is wrong is the line, not the request.
+      const code = error.code === "REQUEST_MALFORMED" ? "REQUEST_INVALID" : error.code;
+      throw new MillraceError(code, `line ${number}: ${error.detail}`, { cause: error });
     }
     number += 1;
   }
@@ -107,7 +109,7 @@ function readMessageLine(
   bytes: Uint8Array,
   { now, allowsV8 }: LineOptions,
 ): { readonly message: NewMessage; readonly isTimed: boolean } {
-  const input = parseJsonBody(bytes);
+  const input = parseJsonBody(bytes, "it");
   const parsed = messageLine.safeParse(input);
   if (!parsed.success) {
     const words = fieldProblems(parsed.error, input).map((problem) => problem.words.replace(/^body: /, ""));

@@ -278,7 +278,7 @@ test("a message that was imported is recognised when its sender sends it again",
 });
 
 const bad: readonly (readonly [what: string, line: string, said: RegExp])[] = [
-  ["no JSON", "{", /line 3: The request body is not JSON/],
+  ["no JSON", "{", /line 3: it is not JSON: .*REQUEST_INVALID/],
   ["no object", "7", /line 3: expected an object with id, content_type and body, got 7/],
   ["no id", '{"content_type":"json","body":1}', /line 3: id: expected 32 lower-case hex digits, got nothing/],
   ["another id", plain(1, { id: "A".repeat(32) }), /line 3: id: expected 32 lower-case hex digits/],
