@@ -59,6 +59,7 @@ export function reportSettled(
     released: counts.release,
     ...(delays.length > 0 && { retry_in_ms: Math.max(0, Math.min(...delays) - endedAt) }),
     ...(retried.length > 0 && {
+      ...(consumer.max_wait_ms > 0 && { batch_timeout_ms: consumer.max_wait_ms }),
       next_attempt: attemptRange(retried).attempts_max + 1,
       max_attempts: consumer.max_retries + 1,
     }),

@@ -99,7 +99,8 @@ export const eventCatalogue: Readonly<Record<string, EventDefinition>> = {
   }),
   /**
    * queue, worker, batch?, outcome, acked, retried, deadLettered, dropped, ms: the handler came to a good end and everything is
-   * settled. Where something is retried: retry_in_ms? (the soonest), next_attempt?, max_attempts?
+   * settled. Where something is retried: retry_in_ms? (the soonest), batch_timeout_ms? (how much longer it may wait for its batch),
+   * next_attempt?, max_attempts?
    */
   "batch.completed": event({
     level: "debug",
@@ -499,9 +500,13 @@ function settled(f: EventFields): string {
   return shown.length > 0 ? shown.join(", ") : "nothing to settle";
 }
 
-/** ` in 5 s (attempt 2 of 4)`. */
+/** ` in 5 s to 10 s (attempt 2 of 4)`: its delay, and with the batch timeout on top. */
 function retryText(f: EventFields): string {
-  const wait = f.number("retry_in_ms") > 0 ? ` in ${span(f.number("retry_in_ms"))}` : " at once";
+  const soonest = f.number("retry_in_ms");
+  const latest = soonest + f.number("batch_timeout_ms");
+  const from = soonest > 0 ? ` in ${span(soonest)}` : " at once";
+  const to = soonest > 0 ? ` to ${span(latest)}` : ` or within ${span(latest)}`;
+  const wait = latest > soonest ? from + to : from;
   return f.has("next_attempt") ? `${wait} (attempt ${f.text("next_attempt")} of ${f.text("max_attempts")})` : wait;
 }
 

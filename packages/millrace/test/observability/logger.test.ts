@@ -78,6 +78,16 @@ describe("the log for people", () => {
       "my-app-events → my-app  ! handler threw: 10 to retry in 5 s (attempt 2 of 4) (4 ms)",
     ],
     [
+      "batch.completed",
+      { queue, worker, outcome: "ok", retried: 2, retry_in_ms: 2000, batch_timeout_ms: 5000, ms: 4 },
+      "my-app-events → my-app  done: 2 to retry in 2 s to 7 s (4 ms)",
+    ],
+    [
+      "batch.completed",
+      { queue, worker, outcome: "ok", retried: 2, batch_timeout_ms: 5000, ms: 4 },
+      "my-app-events → my-app  done: 2 to retry at once or within 5 s (4 ms)",
+    ],
+    [
       "batch.failed",
       { queue, worker, outcome: "daemonDown", error: "killed by SIGKILL", deadLettered: 2, ms: 1500 },
       "my-app-events → my-app  ! its process ended (killed by SIGKILL): 2 dead-lettered (1.5 s)",
