@@ -5,6 +5,7 @@ import type { ServerSettings, SettingProblem } from "../config/index.ts";
 import { errorCatalogue, isMillraceError } from "../core/index.ts";
 import type { Logger, Random } from "../core/index.ts";
 import { createLogger } from "../observability/index.ts";
+import { assertNoBackupThere } from "./backup/data-place.ts";
 import { exitCodes, failureText } from "./command-failure.ts";
 import type { CommandContext } from "./command-context.ts";
 import type { RunningServer } from "./server-port.ts";
@@ -37,6 +38,7 @@ export async function runServer(context: CommandContext, run: ServerRun): Promis
 
   using signals = stopSignals({ parent: run.endsWithParent });
   try {
+    await assertNoBackupThere(run.settings.data);
     const folder = await openDataFolder({
       path: run.settings.data,
       accountId: run.settings.accountId,

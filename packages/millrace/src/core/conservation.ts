@@ -56,15 +56,19 @@ export function imbalanceOf({ accounting, held }: Pick<CountedQueue, "accounting
 const report =
   "Keep a copy (`millrace backup`) and the server's log, and report it: it is a defect in Millrace or damage to its data.";
 const recount = `\`millrace doctor --deep\` reads every message and says whether any is gone. ${report}`;
+const onlyCounted = `Every message that is held was read, and is there: a counter is wrong. ${report}`;
 const restart = `Restart the server, which reads from disk where each message is. If that does not mend it: ${report}`;
 const restore = "Restore the newest backup into a folder of its own, and from it export and import what is gone here.";
 
 /** What is wrong, the weightiest first; empty: the law holds. Facts of a recount are judged further than counters alone. */
 export function judgeConservation(facts: CountedQueue | Recount): readonly Discrepancy[] {
-  return [...("stored" in facts ? judgeRecount(facts) : []), ...judgeCounters(facts)];
+  if (!("stored" in facts)) return judgeCounters(facts, recount);
+  const found = judgeRecount(facts);
+  return [...found, ...judgeCounters(facts, found.length === 0 ? onlyCounted : report)];
 }
 
-function judgeCounters(facts: CountedQueue): Discrepancy[] {
+/** `remedy`: of counters that do not add up. */
+function judgeCounters(facts: CountedQueue, remedy: string): Discrepancy[] {
   const found: Discrepancy[] = [];
   const { backlog, held } = facts;
   const imbalance = imbalanceOf(facts);
@@ -73,7 +77,7 @@ function judgeCounters(facts: CountedQueue): Discrepancy[] {
       imbalance > 0
         ? `accepted messages unaccounted for: ${imbalance}`
         : `messages that left or are held, but were never accepted: ${-imbalance}`;
-    found.push({ code: "UNBALANCED", text: `${what} (${sum(facts)})`, remedy: recount });
+    found.push({ code: "UNBALANCED", text: `${what} (${sum(facts)})`, remedy });
   }
   if (backlog.count !== held) {
     const text = `backlog as counted: ${backlog.count}; messages ready, delayed or leased: ${held}`;

@@ -1,7 +1,7 @@
 // `millrace backup` and `millrace restore`: of a server that runs, of a folder, and what is refused.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, open, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, readFile, readdir, stat, writeFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
@@ -157,6 +157,14 @@ describe("a backup of a folder on which no server runs", () => {
     assert.equal(absent.exitCode, 0);
   });
 
+  test("doctor says loudly that a database which was there is gone", async () => {
+    await offline("restore", "offline.db", "--data", "emptied");
+    await rm(at("emptied", "messages.db"));
+    const { stdout, exitCode } = await offline("doctor", "--data", "emptied");
+    assert.match(stdout, /^BAD +Messages +the database that was in .*emptied is gone/m);
+    assert.equal(exitCode, 1);
+  });
+
   test("doctor says loudly what does not add up in data that no server runs on", async () => {
     await offline("restore", "offline.db", "--data", "miscounted");
     const database = new DatabaseSync(join(at("miscounted"), "messages.db"));
@@ -167,9 +175,14 @@ describe("a backup of a folder on which no server runs", () => {
       UPDATE queues SET sum = millrace_sum(${checkedColumns.queues.join(", ")});
     `);
     database.close();
-    for (const how of [[], ["--deep"]]) {
+    for (const [how, remedy] of [
+      [[], /`millrace doctor --deep` reads every message and says whether any is gone/],
+      [["--deep"], /Every message that is held was read, and is there: a counter is wrong/],
+    ] as const) {
       const { stdout, exitCode } = await offline("doctor", "--data", "miscounted", ...how);
       assert.match(stdout, /^BAD +Messages +orders: accepted messages unaccounted for: 2 \(5 accepted; 3 held/m);
+      assert.match(stdout, remedy);
+      assert.equal(stdout.includes("doctor --deep"), how.length === 0);
       assert.equal(exitCode, 1);
     }
   });
@@ -182,6 +195,23 @@ describe("a backup of a folder on which no server runs", () => {
     });
     const { stdout } = await offline("doctor", "--data", "miscounted");
     assert.match(stdout, /^-- +Messages +not checked: .*DATA_LOCKED/m);
+  });
+});
+
+describe("serve says what to do about a backup", () => {
+  test("given in place of a folder", async () => {
+    const { stdout, exitCode } = await offline("serve", "--data", "copy.db", "--log-format", "pretty");
+    assert.match(stdout, /copy\.db is a file, .*millrace restore .*copy\.db --data <folder>/);
+    assert.equal(exitCode, 1);
+  });
+
+  test("alone in the folder, and makes nothing there", async () => {
+    await mkdir(at("backups"));
+    await copyFile(at("copy.db"), at("backups", "monday.db"));
+    const { stdout, exitCode } = await offline("serve", "--data", "backups", "--log-format", "pretty");
+    assert.match(stdout, /holds a backup, monday\.db\. Make a folder of it: millrace restore .*monday\.db --data/);
+    assert.equal(exitCode, 1);
+    assert.deepEqual(await readdir(at("backups")), ["monday.db"]);
   });
 });
 
@@ -218,7 +248,7 @@ describe("restore refuses", () => {
       assert.match(stderr, words);
       assert.deepEqual(await readdir(at("vacant")), []);
     }
-    assert.match((await offline("restore", "absent.db", "--data", "vacant")).stderr, /ENOENT/);
+    assert.match((await offline("restore", "absent.db", "--data", "vacant")).stderr, /there is no file/);
   });
 
   test("a damaged file, and one that was cut short", async () => {

@@ -1,9 +1,13 @@
 // A file that gets its name only when it is whole and on disk, so that nobody ever finds half of it there.
 
-import { constants } from "node:fs";
+import { constants, rmSync } from "node:fs";
 import { access, copyFile, link, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { usageFailure } from "../command-failure.ts";
+import { CommandFailure, usageFailure } from "../command-failure.ts";
+
+/** Of files that belong to a database. */
+const suffixes = ["", "-wal", "-shm", "-journal"] as const;
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export class Draft implements AsyncDisposable {
   /** Where it is written. */
@@ -15,11 +19,20 @@ export class Draft implements AsyncDisposable {
     this.#file = file;
     this.#overwrites = overwrites;
     this.path = `${file}.${process.pid}.draft`;
+    for (const signal of signals) process.once(signal, this.#onSignal);
   }
+
+  /** Ctrl+C, and the like: the process ends by it, as it would without us, but leaves nothing behind. */
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    for (const suffix of suffixes) rmSync(this.path + suffix, { force: true });
+    this.#letSignalsBe();
+    process.kill(process.pid, signal);
+  };
 
   /** Fails at once when the name is taken, unless what has it may be overwritten. */
   static async of(file: string, options: { readonly overwrites: boolean }): Promise<Draft> {
     if (!options.overwrites && (await exists(file))) throw taken(file);
+    if (!(await exists(dirname(file)))) throw new CommandFailure(`there is no folder ${dirname(file)}.`);
     const draft = new Draft(file, options.overwrites);
     await rm(draft.path, { force: true }); // of a process of the same number that was killed
     return draft;
@@ -35,7 +48,12 @@ export class Draft implements AsyncDisposable {
 
   /** Deletes what was not published. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const suffix of ["", "-wal", "-shm", "-journal"]) await rm(this.path + suffix, { force: true });
+    this.#letSignalsBe();
+    for (const suffix of suffixes) await rm(this.path + suffix, { force: true });
+  }
+
+  #letSignalsBe(): void {
+    for (const signal of signals) process.off(signal, this.#onSignal);
   }
 
   /** Somebody may have taken the name meanwhile; a link fails then, where a rename would overwrite. */

@@ -6,6 +6,7 @@ import { makeDataFolder } from "../../config/index.ts";
 import type { Recount } from "../../core/index.ts";
 import type { BackupLabel } from "../../engines/sqlite/index.ts";
 import { CommandFailure } from "../command-failure.ts";
+import { assertThere } from "../given-file.ts";
 import type { Progress } from "../progress.ts";
 import { sync } from "./draft.ts";
 import { openOfflineData, recountAll } from "./offline-data.ts";
@@ -21,6 +22,7 @@ export interface Restored {
 /** Throws when the folder holds anything, and when the file is no backup, damaged, or too new; the folder is as before then. */
 export async function restore(file: string, folder: string, progress: Progress): Promise<Restored> {
   const { databasePath, unlabelBackup } = await import("../../engines/sqlite/index.ts");
+  await assertThere(file);
   await assertEmpty(folder);
   const made = await mkdir(folder, { recursive: true, mode: 0o700 });
   const database = databasePath(folder);

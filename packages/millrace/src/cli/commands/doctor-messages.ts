@@ -7,6 +7,7 @@ import { accountingView } from "../../contract/rest/index.ts";
 import { isMillraceError } from "../../core/index.ts";
 import type { StorageEngine } from "../../core/index.ts";
 import { plural } from "../../observability/index.ts";
+import { isLeftOfData } from "../backup/data-place.ts";
 import { openOfflineData, readCounters, recountAll } from "../backup/offline-data.ts";
 import { listQueues } from "../queue-lookup.ts";
 import { createRestClient } from "../rest-client.ts";
@@ -64,6 +65,10 @@ async function openOrTell(data: string): Promise<StorageEngine | Verdict> {
   try {
     return await openOfflineData(data);
   } catch (error) {
+    if (error instanceof CommandFailure && (await isLeftOfData(data))) {
+      const text = `the database that was in ${data} is gone: there is no messages.db, though a server has been there. Put it back, or restore a backup into another folder; a server that is started there begins anew`;
+      return { verdict: "bad", text };
+    }
     if (error instanceof CommandFailure) return { verdict: "note", text: `there are none yet in ${data}` };
     if (isMillraceError(error, "DATA_LOCKED")) return { verdict: "note", text: `not checked: ${failureText(error)}` };
     throw error;

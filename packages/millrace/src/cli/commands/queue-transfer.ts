@@ -11,6 +11,7 @@ import type { Outcome } from "../client-command.ts";
 import { note } from "../command-context.ts";
 import type { CommandContext } from "../command-context.ts";
 import { usageFailure } from "../command-failure.ts";
+import { assertThere } from "../given-file.ts";
 import { examples } from "../help-examples.ts";
 import { bytesDone, Progress } from "../progress.ts";
 import { requireQueue } from "../queue-lookup.ts";
@@ -142,7 +143,7 @@ async function importFrom(
   const { queue_id: id } = await requireQueue(client, name);
   using progress = new Progress(terminal.stderr);
   const path = resolve(terminal.cwd, file);
-  const size = file === "-" ? 0 : (await stat(path)).size;
+  const size = file === "-" ? 0 : await assertThere(path);
   let read = 0;
   async function* counted(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array | string> {
     for await (const piece of source) {

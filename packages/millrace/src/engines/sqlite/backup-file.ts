@@ -1,6 +1,7 @@
 // The file of a backup: the database itself, with a label that says whose it is. The label is a table of its own, so that one file is
 // all there is to keep; restoring takes it off again.
 
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { epochMs, MillraceError } from "../../core/index.ts";
 import type { EpochMs } from "../../core/index.ts";
@@ -41,6 +42,22 @@ export function unlabelBackup(file: string): BackupLabel | undefined {
     const { account_id: accountId, made_at_ms: madeAt, version } = label;
     return { accountId: String(accountId), madeAt: epochMs(Number(madeAt)), version: String(version) };
   });
+}
+
+/** By its first bytes (https://sqlite.org/fileformat2.html, 2026-10): a backup, or the database of a server. Never throws. */
+export function isMillraceDatabase(file: string): boolean {
+  const header = Buffer.alloc(72);
+  let opened: number | undefined;
+  try {
+    if (!statSync(file).isFile()) return false;
+    opened = openSync(file, "r");
+    if (readSync(opened, header, 0, header.length, 0) < header.length) return false;
+    return header.toString("latin1", 0, 16) === "SQLite format 3\0" && header.readUInt32BE(68) === applicationId;
+  } catch {
+    return false;
+  } finally {
+    if (opened !== undefined) closeSync(opened);
+  }
 }
 
 function edit<T>(file: string, change: (database: DatabaseSync) => T): T {

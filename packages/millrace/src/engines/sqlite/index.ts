@@ -1,6 +1,6 @@
 // The SQLite engine's public surface.
 
-export { labelBackup, unlabelBackup } from "./backup-file.ts";
+export { isMillraceDatabase, labelBackup, unlabelBackup } from "./backup-file.ts";
 export type { BackupLabel } from "./backup-file.ts";
 export { damageLogPath } from "./damage-log.ts";
 export { databasePath } from "./database.ts";
