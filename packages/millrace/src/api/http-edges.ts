@@ -24,6 +24,16 @@ export function tendEdges(server: Server): void {
   });
 }
 
+/**
+ * For a request whose `Upgrade` is not taken, before it is served: it is the last of its connection. Node's parser stops behind
+ * it and drops what came in the same piece, so whoever sent more at once must see that no answer comes.
+ */
+export function closeAfter(server: Server, request: IncomingMessage): void {
+  server.prependOnceListener("request", (served: IncomingMessage, response: ServerResponse) => {
+    if (served === request) response.shouldKeepAlive = false;
+  });
+}
+
 /** Connections that break the protocol get the envelope too, as far as they can still read. */
 export function answerBrokenConnection(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) {

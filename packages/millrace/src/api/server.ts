@@ -12,7 +12,7 @@ import type { Gate } from "./admission.ts";
 import { apiRoot } from "./api-root.ts";
 import { envelopeHeaders, envelopeText, refusalOf } from "./envelope.ts";
 import { layFastLane } from "./fast-lane.ts";
-import { answerBrokenConnection, checkHost, serverOptions, tendEdges } from "./http-edges.ts";
+import { answerBrokenConnection, checkHost, closeAfter, serverOptions, tendEdges } from "./http-edges.ts";
 import { originOf } from "./origin.ts";
 import type { Principal } from "./principal.ts";
 import { endOf } from "./request-end.ts";
@@ -31,9 +31,14 @@ export interface ServerOptions extends Gate {
 const requestDeadlineMs = 120_000;
 
 export function buildServer(options: ServerOptions): FastifyInstance {
-  const server = Fastify({
+  const takesUpgrade = (request: IncomingMessage): boolean => {
+    if (options.takesUpgrade(request)) return true;
+    closeAfter(server.server, request);
+    return false;
+  };
+  const server: FastifyInstance = Fastify({
     logger: false,
-    http: { ...serverOptions, shouldUpgradeCallback: options.takesUpgrade },
+    http: { ...serverOptions, shouldUpgradeCallback: takesUpgrade },
     bodyLimit: limits.request.jsonBytes,
     requestTimeout: requestDeadlineMs,
     forceCloseConnections: "idle",

@@ -50,6 +50,21 @@ test("a long poll of a client that closes its half is answered then", async () =
   assert.match((await wire.exchange(poll)).text, /"messages":\[\]/);
 });
 
+test("a request behind one that asks for another protocol is answered, or the connection ends", async () => {
+  await using harness = await ApiHarness.open();
+  const wire = await Wire.open(harness);
+  const upgrade = "Connection: Upgrade\r\nUpgrade: h2c\r\n";
+  const first = post("/queues", '{"queue_name":"one"}', upgrade);
+  const exchange = await wire.exchange(first + post("/queues", '{"queue_name":"two"}'));
+  assert.deepEqual(exchange.statuses, [200]);
+  assert.match(exchange.text, /\r\nconnection: close\r\n/i);
+  const next = await wire.exchange(
+    post("/queues", '{"queue_name":"three"}') + post("/queues", '{"queue_name":"four"}'),
+  );
+  assert.deepEqual(next.statuses, [200, 200]);
+  assert.doesNotMatch(next.text, /\r\nconnection: close\r\n/i);
+});
+
 test("what HTTP itself refuses comes in the envelope too", async () => {
   await using harness = await ApiHarness.open();
   const wire = await Wire.open(harness);
