@@ -33,17 +33,7 @@ process.once("SIGTERM", () => process.exit(143));
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      kills: { type: "string", default: String(longRun) },
-      seed: { type: "string" },
-      folder: { type: "string", default: tmpdir() },
-      report: { type: "string" },
-      keep: { type: "boolean", default: false },
-      judge: { type: "string" },
-      help: { type: "boolean", default: false },
-    },
-  });
+  const values = readArguments();
   if (values.help) {
     console.log(help);
     return 0;
@@ -75,6 +65,30 @@ async function main(): Promise<number> {
   }
 }
 
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        kills: { type: "string", default: String(longRun) },
+        seed: { type: "string" },
+        folder: { type: "string", default: tmpdir() },
+        report: { type: "string" },
+        keep: { type: "boolean", default: false },
+        judge: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    return calledWrongly(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** A wrong call is told in a line, and how to call it right. */
+function calledWrongly(what: string): never {
+  console.error(`prove: ${what}\n\n${help}`);
+  process.exit(2);
+}
+
 /** Judges a ledger, tells and reports; answers the exit code. */
 async function conclude(
   ledger: string,
@@ -92,5 +106,5 @@ async function conclude(
 
 function wholeNumber(name: string, text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new RangeError(`${name}: expected a whole number, got ${text}`);
+  return calledWrongly(`${name}: expected a whole number, got ${text}`);
 }

@@ -64,7 +64,7 @@ export function summary(verdict: Verdict): string {
     `seed ${verdict.seed}, ${span(verdict.durationMs)}`,
     `sends       ${count(sends)} acknowledged, ${count(acceptedMessages)} messages; ${count(unacknowledged.sends)} unacknowledged, ${count(unacknowledged.stored)} of them stored`,
     `deliveries  ${count(deliveries.push)} by push, ${count(deliveries.pull)} by pull`,
-    `kills       ${verdict.kills}`,
+    `kills       ${verdict.kills}${andTimedDeaths(times.aloneDeathToRedelivery)}`,
     ...Object.entries(verdict.faults).map(([what, times_]) => `            ${String(times_).padStart(4)} ${what}`),
     `lost        ${ended.lost}`,
     `ended       ${count(ended.acked + ended.ackedUnseen)} acknowledged, ${count(ended.deadLettered)} dead-lettered, ${count(ended.backlog)} in a backlog`,
@@ -81,6 +81,12 @@ export function summary(verdict: Verdict): string {
     verdict.isGood ? "Nothing was lost, and nothing is unexplained." : `${problems.length} problems.`,
   ];
   return lines.join("\n");
+}
+
+/** Deaths of a consumer's workerd whose only purpose is to time what follows: they come after the kills that were asked for. */
+function andTimedDeaths(times: Verdict["times"]["aloneDeathToRedelivery"]): string {
+  const deaths = times.reduce((sum, { length }) => sum + length, 0);
+  return deaths === 0 ? "" : `, and ${count(deaths)} timed deaths of a workerd`;
 }
 
 /** Writes `crash-loop.md` and `crash-loop.json`. */

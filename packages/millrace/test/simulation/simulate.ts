@@ -9,6 +9,7 @@ import { catchMutants, mutationTable } from "./mutants/mutation-table.ts";
 import { runHistories } from "./run-histories.ts";
 import { shrink } from "./shrink.ts";
 import { simulate } from "./simulation.ts";
+import type { Statistics } from "./simulation.ts";
 
 const help = `Simulates servers, clients and consumers over one store, with everything that can go wrong, and checks that no law is broken.
 
@@ -27,18 +28,7 @@ const help = `Simulates servers, clients and consumers over one store, with ever
 /** How often a long run tells how far it is. */
 const tellEveryMs = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    histories: { type: "string" },
-    minutes: { type: "string" },
-    threads: { type: "string" },
-    verbose: { type: "boolean", default: false },
-    keep: { type: "boolean", default: false },
-    mutants: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
+const values = readArguments();
 const seed = number("seed") ?? Math.floor(Date.now() / 1_000) * 1_000;
 if (values.help) console.log(help);
 else if (values.mutants) await runMutants();
@@ -69,8 +59,27 @@ async function run(): Promise<void> {
   }
   const perMinute = Math.round(done / ((performance.now() - startedAt) / 60_000));
   console.log(`\n${done} histories (${perMinute} a minute), no law broken. In them:`);
-  for (const [what, count] of Object.entries(totals).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-    console.log(`${String(count).padStart(12)}  ${what}`);
+  console.log(countersText(totals));
+}
+
+/** In groups, each with what its counters are. */
+function countersText(totals: Statistics): string {
+  const groups = {
+    "asked: ": "What clients and the world did",
+    "log: ": "Events in the servers' logs",
+    "": "What came of it",
+  };
+  const left = new Map(Object.entries(totals).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  const lines: string[] = [];
+  for (const [prefix, title] of Object.entries(groups)) {
+    lines.push("", `${title}:`);
+    for (const [what, count] of left) {
+      if (!what.startsWith(prefix)) continue;
+      left.delete(what);
+      lines.push(`${String(count).padStart(12)}  ${what.slice(prefix.length)}`);
+    }
+  }
+  return lines.join("\n");
 }
 
 /** The same histories one after the other, event by event. */
@@ -110,6 +119,27 @@ async function runMutants(): Promise<void> {
   const missed = caught.filter(({ law }) => law === undefined);
   console.log(`\n${caught.length - missed.length} of ${caught.length} mutants caught.`);
   if (missed.length > 0) process.exitCode = 1;
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        seed: { type: "string" },
+        histories: { type: "string" },
+        minutes: { type: "string" },
+        threads: { type: "string" },
+        verbose: { type: "boolean", default: false },
+        keep: { type: "boolean", default: false },
+        mutants: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    // A wrong call is told in a line, and how to call it right.
+    console.error(`simulate: ${error instanceof Error ? error.message : String(error)}\n\n${help}`);
+    process.exit(2);
+  }
 }
 
 function number(name: "seed" | "histories" | "minutes" | "threads"): number | undefined {

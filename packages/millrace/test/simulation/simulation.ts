@@ -74,7 +74,7 @@ export async function simulate(history: History, log: (line: string) => void = (
     for (const operation of history.operations) {
       world.post(operation.at, () => {
         write(`operation ${JSON.stringify(operation)}`);
-        count(operation.kind);
+        count(`asked: ${operation.kind}`);
         perform(operation);
       });
     }
