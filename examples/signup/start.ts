@@ -25,11 +25,9 @@ if (variant !== undefined && !variants.includes(variant))
 if (!/^\d+$/.test(mailPort)) fail(`--mail-port: expected a number, got ${mailPort}`);
 
 const colors = process.stdout.isTTY && !process.env["NO_COLOR"];
-const mail = await startMailService(Number(mailPort), say).catch((error: NodeJS.ErrnoException) =>
+const mail = await startMailService(Number(mailPort), say).catch(async (error: NodeJS.ErrnoException) =>
   fail(
-    error.code === "EADDRINUSE"
-      ? `port ${mailPort} is taken by another program: choose another with npm start -- --mail-port 9025`
-      : `the mail service does not start: ${error.message}`,
+    error.code === "EADDRINUSE" ? await whoHasThePort(mailPort) : `the mail service does not start: ${error.message}`,
   ),
 );
 
@@ -49,7 +47,10 @@ process.on("SIGTERM", () => dev.kill("SIGTERM"));
 dev.on("message", (message: { readonly event?: string; readonly workers?: string }) => {
   if (message.event === "deployed") showWhatToTry(new URL(message.workers ?? "http://localhost:8787").port);
 });
-dev.on("close", (code) => {
+dev.on("close", (code, signal) => {
+  if (signal !== null) {
+    console.error(`signup: the server was ended by ${signal}. What it accepted is on disk: npm start goes on with it`);
+  }
   process.exitCode = code ?? 1;
   void mail[Symbol.asyncDispose]();
 });
@@ -115,6 +116,15 @@ function splitArguments(args: readonly string[]): {
     },
     others: args.filter((_, index) => !taken.has(index)),
   };
+}
+
+async function whoHasThePort(port: string): Promise<string> {
+  const mails = await fetch(`http://localhost:${port}/mails`, { signal: AbortSignal.timeout(1_000) })
+    .then(async (answer): Promise<unknown> => await answer.json())
+    .catch(() => undefined);
+  return Array.isArray(mails)
+    ? `this example runs already, with its mail service on port ${port}: use that one, or stop it first (Ctrl-C where it runs)`
+    : `port ${port} is taken by another program: choose another with npm start -- --mail-port 9025`;
 }
 
 function fail(message: string): never {
