@@ -60,7 +60,7 @@ test("a handler that always throws sees attempts 1 to 4, then the message is in 
   const sentAt = harness.time.now();
   await harness.time.advance(60_000);
   assert.deepEqual(harness.delivered(), [["lost?#1"], ["lost?#2"], ["lost?#3"], ["lost?#4"]]);
-  const [failed] = harness.log.events.filter(({ event }) => event === "batch.failed");
+  const failed = harness.log.events.find(({ event }) => event === "batch.failed");
   assert.deepEqual([failed?.fields["retry_in_ms"], failed?.fields["batch_timeout_ms"]], [2_000, 1_000]);
   const original = harness.target.deliveries[0]?.messages[0];
   const deadLetters = harness.controlPlane.view.queueByName("events-dlq");
