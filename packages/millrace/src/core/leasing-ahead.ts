@@ -9,7 +9,9 @@ import { milliseconds } from "./time.ts";
 
 /** A handler that takes longer, on average, gets nothing ahead. */
 const quickMs = 20;
-const mostBatches = 8;
+/** Enough for what a Worker is done with while the store waits for the disk once. */
+const leastBatches = 4;
+const mostBatches = 32;
 const mostBytes = 4_000_000;
 /** Weight of the newest delivery in the average. */
 const newest = 0.25;
@@ -32,7 +34,10 @@ export function mostAhead(facts: {
   const { averageMs, concurrency, batchSize, backlog } = facts;
   if (averageMs === undefined || averageMs > quickMs || backlog.count === 0) return 0;
   const batchBytes = (backlog.bytes / backlog.count) * batchSize;
-  return Math.max(0, Math.min(mostBatches, Math.max(2, concurrency), Math.floor(mostBytes / Math.max(1, batchBytes))));
+  return Math.max(
+    0,
+    Math.min(mostBatches, Math.max(leastBatches, 2 * concurrency), Math.floor(mostBytes / Math.max(1, batchBytes))),
+  );
 }
 
 /** How many batches to lease now that one is due; 0: none. */

@@ -5,10 +5,10 @@ import { averageTime, batchesToLease, milliseconds, mostAhead } from "../../src/
 const backlog = { count: 1_000, bytes: 200_000, oldestSentAt: undefined };
 const quick = { averageMs: milliseconds(2), concurrency: 4, batchSize: 10, backlog };
 
-test("a quick handler gets as many batches ahead as run at once, at least two and at most eight", () => {
-  assert.equal(mostAhead(quick), 4);
-  assert.equal(mostAhead({ ...quick, concurrency: 1 }), 2);
-  assert.equal(mostAhead({ ...quick, concurrency: 250 }), 8);
+test("a quick handler gets twice as many batches ahead as run at once, at least four and at most 32", () => {
+  assert.equal(mostAhead(quick), 8);
+  assert.equal(mostAhead({ ...quick, concurrency: 1 }), 4);
+  assert.equal(mostAhead({ ...quick, concurrency: 250 }), 32);
 });
 
 test("a slow handler, or one that nothing is known of, gets none ahead", () => {
@@ -18,7 +18,7 @@ test("a slow handler, or one that nothing is known of, gets none ahead", () => {
 
 test("what is held ahead is bounded in bytes", () => {
   const large = { count: 100, bytes: 10_000_000, oldestSentAt: undefined };
-  assert.equal(mostAhead({ ...quick, batchSize: 10, backlog: large }), 4);
+  assert.equal(mostAhead({ ...quick, batchSize: 8, backlog: large }), 5);
   assert.equal(mostAhead({ ...quick, batchSize: 25, backlog: large }), 1);
   assert.equal(mostAhead({ ...quick, batchSize: 100, backlog: large }), 0);
 });
