@@ -54,7 +54,7 @@ export class Settler {
    * Throws what the engine throws when trying again does not help, or has not helped.
    */
   async settle(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
-    return await this.#settle(queue, consumer, decide, () => true);
+    return await this.#settle(queue, consumer, decide, { isPatient: false, isBounded: () => true });
   }
 
   /**
@@ -62,7 +62,8 @@ export class Settler {
    * `giveUp`. Throws what the engine throws when trying again does not help. The caller bounds how many are under way.
    */
   async settleForGood(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
-    return await this.#settle(queue, consumer, decide, () => this.#endOfPatience.signal.aborted);
+    const isBounded = (): boolean => this.#endOfPatience.signal.aborted;
+    return await this.#settle(queue, consumer, decide, { isPatient: true, isBounded });
   }
 
   /** The server is to end: nothing is tried for longer than somebody who waits would. What is not stored stays leased. */
@@ -74,7 +75,7 @@ export class Settler {
     queue: QueueId,
     consumer: ConsumerRecord | undefined,
     decide: Decide,
-    isBounded: () => boolean,
+    { isPatient, isBounded }: { readonly isPatient: boolean; readonly isBounded: () => boolean },
   ): Promise<SettleReceipt> {
     const { engine, controlPlane } = this.#dependencies;
     let waitMs = firstWaitMs;
@@ -84,7 +85,7 @@ export class Settler {
         if (drops(request) && (await this.#restoreDeadLetterQueue(consumer))) {
           request = decide(retryPolicyOf(controlPlane.view, consumer));
         }
-        const receipt = await engine.settle(queue, request);
+        const receipt = await engine.settle(queue, { ...request, isPatient });
         this.#told.delete(queue);
         return receipt;
       } catch (error) {

@@ -72,6 +72,8 @@ export interface SettleRequest {
   readonly each: readonly LeaseDecision[];
   /** A decision for every message of a batch that is still leased under it and not named in `each`. */
   readonly whole: readonly { readonly batch: BatchId; readonly decision: Decision }[];
+  /** Nobody waits for it: it may share the disk's next turn with others. */
+  readonly isPatient?: boolean;
 }
 
 export interface SettleReceipt {

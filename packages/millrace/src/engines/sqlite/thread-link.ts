@@ -55,8 +55,11 @@ export interface AnsweredRequest {
   readonly bytes: Buffer;
 }
 
+/** `patient`: synced, and taken along with others that are, or when nothing else is on its way to the disk. */
+export type Urgency = Lane | "patient";
+
 interface Waiting {
-  readonly lane: Lane;
+  readonly urgency: Urgency;
   /** Bytes it takes in the message's buffer. */
   readonly size: number;
   /** Writes those bytes and says what else to send; `undefined`: nothing, the bytes are a send's frame. */
@@ -76,7 +79,7 @@ export class ThreadLink {
   readonly #exited: Promise<unknown>;
   #state: "open" | "closing" | "closed" | "broken" = "open";
   #failure: MillraceError | undefined;
-  readonly #waiting: Record<Lane, Waiting[]> = { swift: [], synced: [] };
+  readonly #waiting: Record<Urgency, Waiting[]> = { swift: [], synced: [], patient: [] };
   #waitingSize = 0;
   /** In the order they were posted, which is the order they are answered in, lane by lane. */
   readonly #inFlight: Record<Lane, Waiting[]> = { swift: [], synced: [] };
@@ -130,26 +133,26 @@ export class ThreadLink {
 
   /** Asks the thread to store messages. `write` writes the send's frame, `size` bytes. */
   async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
-    return await this.#enqueue({ lane: "synced", size, write, isSend: true });
+    return await this.#enqueue({ urgency: "synced", size, write, isSend: true });
   }
 
-  /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to; `lane` is the request's. */
+  /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
   async ask(
     size: number,
     write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage>,
-    lane: Lane = "synced",
+    urgency: Urgency = "synced",
   ): Promise<AnsweredRequest> {
-    return await this.#enqueue({ lane, size, write, isSend: false });
+    return await this.#enqueue({ urgency, size, write, isSend: false });
   }
 
   async #enqueue(request: Omit<Waiting, "resolve" | "reject">): Promise<AnsweredRequest> {
-    const { size, lane } = request;
+    const { size, urgency } = request;
     this.assertOpen();
     if (this.#waitingCount >= waitingRequests || this.#waitingSize + size > waitingBytes) {
       throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
     }
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting[lane].push({ ...request, resolve, reject });
+      this.#waiting[urgency].push({ ...request, resolve, reject });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -176,7 +179,8 @@ export class ThreadLink {
   }
 
   get #waitingCount(): number {
-    return this.#waiting.swift.length + this.#waiting.synced.length;
+    const { swift, synced, patient } = this.#waiting;
+    return swift.length + synced.length + patient.length;
   }
 
   #schedule(): void {
@@ -191,16 +195,19 @@ export class ThreadLink {
   #flush(): void {
     const batch = this.#waiting.swift.splice(0);
     let size = batch.reduce((sum, each) => sum + each.size, 0);
-    if (this.#messages.length < syncedMessages) {
+    const { synced, patient } = this.#waiting;
+    const most = synced.length > 0 ? syncedMessages : 1;
+    if (this.#messages.length < most) {
+      synced.push(...patient.splice(0));
       let count = 0;
-      for (const each of this.#waiting.synced) {
+      for (const each of synced) {
         const isFirst = count === 0 && this.#inFlightCount === 0;
         if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
         if (this.#inFlightCount + count >= inFlightRequests) break;
         size += each.size;
         count += 1;
       }
-      batch.push(...this.#waiting.synced.splice(0, count));
+      batch.push(...synced.splice(0, count));
     }
     if (batch.length === 0) return;
     this.#waitingSize -= size;
@@ -224,9 +231,9 @@ export class ThreadLink {
         else steps.push(1);
         if (each.isSend) frames += each.size;
         else others += each.size;
-        this.#inFlight[each.lane].push(each);
+        this.#inFlight[each.urgency === "swift" ? "swift" : "synced"].push(each);
         this.#inFlightCount += 1;
-        if (each.lane === "synced") synced += 1;
+        if (each.urgency !== "swift") synced += 1;
         this.#inFlightSize += each.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.
@@ -299,12 +306,11 @@ export class ThreadLink {
         }),
       );
     }
-    for (const { reject } of [...this.#waiting.swift, ...this.#waiting.synced]) reject(this.#refusal());
+    for (const { reject } of Object.values(this.#waiting).flat()) reject(this.#refusal());
     this.#inFlight.swift = [];
     this.#inFlight.synced = [];
     this.#inFlightCount = 0;
-    this.#waiting.swift = [];
-    this.#waiting.synced = [];
+    for (const each of Object.values(this.#waiting)) each.length = 0;
     this.#onIdle?.();
     this.onBroken?.(this.#refusal());
   }
