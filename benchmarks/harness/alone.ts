@@ -3,9 +3,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Benchmark } from "./benchmark.ts";
+import type { Benchmark, RunOptions } from "./benchmark.ts";
 import { readMachine } from "./machine.ts";
-import { readOptions, usage } from "./options.ts";
+import { defaultBytes, readOptions, usage } from "./options.ts";
 import { updatePage } from "./page.ts";
 import { runBenchmark } from "./run.ts";
 
@@ -41,12 +41,22 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
       const result = await runBenchmark(benchmark, { options, machine, folder: root, tell: console.log });
       if (results === undefined) continue;
       await mkdir(results, { recursive: true });
-      await writeFile(join(results, `${benchmark.name}.json`), `${JSON.stringify(result, rounded, 2)}\n`);
+      await writeFile(join(results, `${fileOf(benchmark.name, options)}.json`), `${JSON.stringify(result, rounded, 2)}\n`);
     }
     if (results === evidence) await updatePage(evidence);
   } finally {
     await rm(root, { recursive: true, force: true, maxRetries: 3 });
   }
+}
+
+/** Runs with other messages, a backlog or many queues stand beside the plain one and do not take its place. */
+function fileOf(name: string, { bytes, backlog, queues }: RunOptions): string {
+  return [
+    name,
+    ...(bytes === defaultBytes ? [] : [`bytes-${bytes}`]),
+    ...(backlog === 0 ? [] : [`backlog-${backlog}`]),
+    ...(queues === 1 ? [] : [`queues-${queues}`]),
+  ].join("-");
 }
 
 /** Six digits say more than any run can. */

@@ -16,6 +16,9 @@ export interface Asked {
   readonly folder: string;
 }
 
+/** Of a message, where nothing else is asked for. */
+export const defaultBytes = 200;
+
 export const usage = `npm run bench -- [names] [options]
 
   --quick                short turns and fewer cases: about two minutes for all
@@ -70,7 +73,7 @@ export async function readOptions(argv: readonly string[], evidence: string): Pr
       rounds: Math.max(1, number("rounds", quick ? 2 : 5)),
       seconds: number("seconds", quick ? 1 : 5),
       connections: Math.max(1, number("connections", 64)),
-      bytes: Math.max(32, number("bytes", 200)),
+      bytes: Math.max(32, number("bytes", defaultBytes)),
       backlog: number("backlog", 0),
       queues: Math.max(1, number("queues", 1)),
       duration: number("duration", quick ? 3 : 60),

@@ -21,7 +21,7 @@ const order = [
   "steady-state",
   "start-with-backlog",
   "idle",
-  "engine",
+  "engine-alone",
   "peers",
 ];
 
