@@ -14,16 +14,18 @@ import type { Benchmark, Case, Contender, Context, OpenCase } from "./harness/be
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { emptied } from "./harness/emptied.ts";
+import { fittingBatch } from "./harness/fitting-batch.ts";
 import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 
-const bulkCount = 100;
-
 export const restPush: Benchmark = {
   name: "rest-push",
   title: "Push over the REST API",
-  cases: () => [pushCase("one message a request", 1, 0.5), pushCase("100 messages a request", bulkCount, undefined)],
+  cases: ({ bytes }) => {
+    const count = fittingBatch(bytes);
+    return [pushCase("one message a request", 1, 0.5), pushCase(`${count} messages a request`, count, undefined)];
+  },
 };
 
 function pushCase(name: string, count: number, echoTarget: number | undefined): Case {
@@ -39,7 +41,7 @@ function pushCase(name: string, count: number, echoTarget: number | undefined): 
       { of: "Millrace", to: "bare append+fdatasync" },
       ...ServersUnderTest.ratios,
     ],
-    ...(count > 1 && { bounds: [{ of: "Millrace", what: "value", atLeast: 150_000 }] }),
+    ...(count === 100 && { bounds: [{ of: "Millrace", what: "value", atLeast: 150_000 }] }),
     open: async (context) => await open(context, count),
   };
 }

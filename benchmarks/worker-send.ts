@@ -17,18 +17,20 @@ import type { Benchmark, Case, Contender, Context, Measurement, OpenCase } from 
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { emptied } from "./harness/emptied.ts";
+import { fittingBatch } from "./harness/fitting-batch.ts";
 import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 import { newestWorkerd } from "./peers/newest-workerd.ts";
 import { senderSource } from "./workers/sender.ts";
 
-const batchCount = 100;
-
 export const workerSend: Benchmark = {
   name: "worker-send",
   title: "A Worker that awaits its send",
-  cases: () => [sendCase("send", "send", 1, 5), sendCase("sendBatch of 100", "batch", batchCount, 15)],
+  cases: ({ bytes }) => {
+    const count = fittingBatch(bytes);
+    return [sendCase("send", "send", 1, 5), sendCase(`sendBatch of ${count}`, "batch", count, 15)];
+  },
 };
 
 function sendCase(name: string, path: string, count: number, builtInTarget: number): Case {

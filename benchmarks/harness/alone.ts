@@ -41,7 +41,10 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
       const result = await runBenchmark(benchmark, { options, machine, folder: root, tell: console.log });
       if (results === undefined) continue;
       await mkdir(results, { recursive: true });
-      await writeFile(join(results, `${fileOf(benchmark.name, options)}.json`), `${JSON.stringify(result, rounded, 2)}\n`);
+      await writeFile(
+        join(results, `${fileOf(benchmark.name, options)}.json`),
+        `${JSON.stringify(result, rounded, 2)}\n`,
+      );
     }
     if (results === evidence) await updatePage(evidence);
   } finally {
