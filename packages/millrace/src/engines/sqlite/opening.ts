@@ -35,6 +35,8 @@ export function openStore(folder: string, tuning: Tuning, cachePages?: number): 
     return { ...open(folder, tuning, cachePages), damage: undefined };
   } catch (error) {
     if (!isMillraceError(error, "DATA_DAMAGED")) throw error;
+    // Its rows have no checksums, and its settings no copy: what is taken out of it may be wrong, and is no replacement for a backup.
+    if (storedFormat(databasePath(folder)) === 1) throw error;
     const damage = mend(folder, error);
     return { ...open(folder, tuning, cachePages), damage };
   }
@@ -80,6 +82,18 @@ function assertSound(database: DatabaseSync): void {
   if (pages > checkedPages) return;
   const found = String(database.prepare("PRAGMA quick_check(1)").get()?.["quick_check"]);
   if (found !== "ok") throw new MillraceError("DATA_DAMAGED", `The database is damaged: ${found}`);
+}
+
+/** The `user_version` in the header of the file (https://sqlite.org/fileformat.html, 1.3.14); `undefined`: there is no header. */
+function storedFormat(path: string): number | undefined {
+  if (!existsSync(path)) return undefined;
+  const file = openSync(path, "r");
+  try {
+    const version = Buffer.alloc(4);
+    return readSync(file, version, 0, version.length, 60) === version.length ? version.readUInt32BE() : undefined;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Throws `UNAVAILABLE` when the disk does not give back what the file says it has. */
