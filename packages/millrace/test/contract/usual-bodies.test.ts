@@ -35,17 +35,31 @@ const whole = fc.oneof(
   fc.array(value),
 );
 
-for (const { name, isUsual, schema } of [
-  { name: "push", isUsual: isPushItem, schema: pushBody },
-  { name: "bulk push", isUsual: isBulkPush, schema: bulkPushBody },
-  { name: "ack", isUsual: isAck, schema: ackBody },
+// What producers and consumers usually send. All of it has to be taken, so that no test below is about nothing.
+const usualPush = fc.record(
+  { body: fc.jsonValue({ maxDepth: 1 }), content_type: fc.constant("json") },
+  { requiredKeys: ["body"] },
+);
+const usualAcks = fc.array(fc.record({ lease_id: fc.string() }), { maxLength: 3 });
+
+for (const { name, usual, isUsual, schema } of [
+  { name: "push", usual: usualPush, isUsual: isPushItem, schema: pushBody },
+  {
+    name: "bulk push",
+    usual: fc.record({ messages: fc.array(usualPush, { minLength: 1, maxLength: 3 }) }),
+    isUsual: isBulkPush,
+    schema: bulkPushBody,
+  },
+  { name: "ack", usual: fc.record({ acks: usualAcks }), isUsual: isAck, schema: ackBody },
 ]) {
+  test(`${name}: what is usual is taken at a glance`, () => {
+    fc.assert(fc.property(usual, (input) => isUsual(input)));
+  });
+
   test(`${name}: what is taken at a glance is what the schema takes`, () => {
-    let taken = 0;
     fc.assert(
-      fc.property(whole, (input) => {
+      fc.property(fc.oneof(whole, usual), (input) => {
         if (!isUsual(input)) return;
-        taken += 1;
         const parsed = schema.safeParse(input);
         assert.ok(parsed.success, JSON.stringify(input));
         // The schema leaves keys out that it does not know; nothing else differs.
@@ -56,6 +70,5 @@ for (const { name, isUsual, schema } of [
       }),
       { numRuns: 3_000 },
     );
-    assert.ok(taken > 10, `only ${taken} were usual`);
   });
 }
