@@ -9,9 +9,11 @@ import type { CatalogOperation, Holder, LeasedMessage, QueueId } from "../../src
 import { databasePath, openDatabase } from "../../src/engines/sqlite/database.ts";
 import { readLeasedFrame } from "../../src/engines/sqlite/leased-frame.ts";
 import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
+import { isPack, packCount } from "../../src/engines/sqlite/pack.ts";
 import { done } from "../../src/engines/sqlite/protocol.ts";
 import type { Answer, Request, Results } from "../../src/engines/sqlite/protocol.ts";
 import { recordLength, writeRecord } from "../../src/engines/sqlite/record.ts";
+import { Query } from "../../src/engines/sqlite/sql.ts";
 import { Store } from "../../src/engines/sqlite/store.ts";
 import type { WaitingRequest } from "../../src/engines/sqlite/store.ts";
 import { first } from "./harness.ts";
@@ -20,7 +22,7 @@ import { temporaryFolder } from "./sqlite-harness.ts";
 const now = epochMs(1_800_000_000_000);
 const queue = "0".repeat(31).concat("1") as QueueId;
 const other = "0".repeat(31).concat("2") as QueueId;
-const tuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 1_000, checkpointPages: 4_000 };
+const tuning: Tuning = { foldBytes: 1_000_000, runsInMemory: 1_000, partsKept: 500, checkpointPages: 4_000 };
 
 let ids = 0;
 
@@ -75,6 +77,12 @@ class StoreHarness implements AsyncDisposable {
     return Number(Object.values(this.database.prepare(sql).get() ?? {})[0]);
   }
 
+  /** Messages in rows of the log, dead ones included. */
+  stored(): number {
+    const rows = new Query<readonly [Uint8Array]>(this.database, "SELECT data FROM log WHERE queue <> 0").all();
+    return rows.reduce((sum, [data]) => sum + (isPack(data) ? (packCount(data) ?? 0) : 1), 0);
+  }
+
   backlog(of = queue): number {
     return resultOf("metrics", this.run(ask({ op: "metrics", queue: of, now }))[0]).backlog.count;
   }
@@ -90,11 +98,13 @@ class StoreHarness implements AsyncDisposable {
   }
 }
 
-function ask(request: Request): WaitingRequest {
-  return { request, bytes: Buffer.alloc(0) };
+function ask(request: Request, bytes = Buffer.alloc(0)): WaitingRequest {
+  return { request, bytes };
 }
 
 function sending(to: QueueId, count: number, size: number, delayMs = 0): WaitingRequest {
+  const records: Buffer[] = [];
+  let end = 0;
   const messages = Array.from({ length: count }, () => {
     const random = new Uint8Array(10);
     new DataView(random.buffer).setUint32(6, (ids += 1));
@@ -108,9 +118,12 @@ function sending(to: QueueId, count: number, size: number, delayMs = 0): Waiting
     } as const;
     const record = Buffer.alloc(recordLength(message));
     writeRecord(record, 0, message, now);
-    return { record, visibleAt: epochMs(delayMs === 0 ? 0 : now + delayMs) };
+    records.push(record);
+    const start = end;
+    end += record.length;
+    return { start, end, visibleAt: epochMs(delayMs === 0 ? 0 : now + delayMs) };
   });
-  return ask({ op: "send", queue: to, now, resend: false, anyAge: false, messages });
+  return ask({ op: "send", queue: to, now, resend: false, anyAge: false, messages }, Buffer.concat(records));
 }
 
 function leasing(max: number): WaitingRequest {
@@ -164,8 +177,8 @@ test("a full disk refuses the send that does not fit, and settles, leases and se
 test("a failure in the middle of a group leaves answers and their bodies with the right requests", async () => {
   await using harness = await StoreHarness.open();
   harness.send(4);
-  // Nobody sends a message without a record, so it stands for a defect.
-  const messages = [{ record: null as never, visibleAt: epochMs(0) }];
+  // Nobody sends no message as one, so it stands for a defect.
+  const messages = [null as never];
   const defect = ask({ op: "send", queue, now, resend: false, anyAge: false, messages });
   const [before, broken, after] = harness.run(leasing(1), defect, leasing(2));
   assert.equal(codeOf(broken), "INTERNAL");
@@ -189,7 +202,7 @@ test("rows of acknowledged messages are deleted, and their pages used again", as
     while (harness.store.tidyUp());
   };
   cycle();
-  assert.ok(harness.count("SELECT count(*) FROM log WHERE queue <> 0") === 0);
+  assert.equal(harness.stored(), 0);
   const pages = harness.count("PRAGMA page_count");
   for (let round = 0; round < 10; round += 1) cycle();
   assert.ok(harness.count("PRAGMA page_count") <= pages + 10);
@@ -203,11 +216,11 @@ test("a dropped queue is emptied in slices, over a restart too", async () => {
   harness.run(leasing(100), leasing(50));
   harness.commit(1, { kind: "dropQueue", queue });
   harness.store.tidyUp();
-  const left = harness.count("SELECT count(*) FROM log WHERE queue <> 0");
+  const left = harness.stored();
   assert.ok(left > 5_000, "one slice is not all of it");
   harness.reopen();
   while (harness.store.tidyUp());
-  assert.equal(harness.count("SELECT count(*) FROM log WHERE queue <> 0"), 10);
+  assert.equal(harness.stored(), 10);
   for (const table of ["later", "holes", "leases"])
     assert.equal(harness.count(`SELECT count(*) FROM ${table}`), 0, table);
   assert.equal(harness.count("SELECT count(*) FROM queues"), 1);
@@ -223,7 +236,7 @@ test("a purged queue takes messages at once while the old ones are still being d
   assert.equal(harness.backlog(), 3);
   harness.reopen();
   while (harness.store.tidyUp());
-  assert.equal(harness.count("SELECT count(*) FROM log WHERE queue <> 0"), 3);
+  assert.equal(harness.stored(), 3);
   assert.equal(harness.backlog(), 3);
 });
 

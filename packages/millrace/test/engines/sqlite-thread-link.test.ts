@@ -17,7 +17,7 @@ const dyingThread = new URL(
   `)}`,
 );
 
-const start = { folder: "unused", tuning: { foldBytes: 0, runsInMemory: 0, checkpointPages: 1 } };
+const start = { folder: "unused", tuning: { foldBytes: 0, runsInMemory: 0, partsKept: 0, checkpointPages: 1 } };
 const holders = (): { readonly op: "holders" } => ({ op: "holders" });
 
 test("when the thread ends by itself, what it was given has an unknown outcome and the rest is refused", async () => {

@@ -17,7 +17,7 @@ import { copyFolder, stock, takeOut } from "./stocked.ts";
 import { sweepsAll, sweepTimeoutMs } from "./sweep.ts";
 
 const tries = Number(process.env["MILLRACE_FAULT_BITS"] ?? (sweepsAll ? 20_000 : 200));
-const tuning: Tuning = { foldBytes: 100_000, runsInMemory: 10, checkpointPages: 100_000 };
+const tuning: Tuning = { foldBytes: 100_000, runsInMemory: 10, partsKept: 500, checkpointPages: 100_000 };
 
 for (const { name, closes } of [
   { name: "a database that was closed", closes: true },

@@ -15,7 +15,7 @@ import { copyFolder, stock, takeOut } from "./stocked.ts";
 import { sweepsAll, sweepTimeoutMs } from "./sweep.ts";
 
 const pageBytes = 4_096;
-const tuning: Tuning = { foldBytes: 100_000, runsInMemory: 10, checkpointPages: 100_000 };
+const tuning: Tuning = { foldBytes: 100_000, runsInMemory: 10, partsKept: 500, checkpointPages: 100_000 };
 type Harm = (bytes: Buffer, page: number, random: () => number) => Buffer;
 
 const harms: Readonly<Record<string, Harm>> = {

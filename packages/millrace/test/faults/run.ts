@@ -14,7 +14,7 @@ import { Oracle } from "./oracle.ts";
 import type { Doing } from "./oracle.ts";
 
 /** Folds and checkpoints often, so that histories need not be long. */
-export const tuning: Tuning = { foldBytes: 700, runsInMemory: 2, checkpointPages: 60 };
+export const tuning: Tuning = { foldBytes: 700, runsInMemory: 2, partsKept: 1, checkpointPages: 60 };
 
 export interface StepOutcome {
   readonly step: Step;

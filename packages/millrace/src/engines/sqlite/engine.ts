@@ -60,6 +60,7 @@ export interface SqliteEngineOptions {
 const defaultTuning: Tuning = {
   foldBytes: 1_000_000,
   runsInMemory: 100_000,
+  partsKept: 500,
   // 16 MB: requests wait 27 ms for it on the disk of a laptop, and 48 ms for twice as many.
   checkpointPages: 4_000,
 };

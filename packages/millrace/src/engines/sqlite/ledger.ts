@@ -22,7 +22,6 @@ import type { LeaseFact, Note } from "./note.ts";
 import { QueueState } from "./queue-state.ts";
 import type { RunningRecount } from "./recount.ts";
 import type { QueueCounters, Outcome } from "./queue-state.ts";
-import { seal } from "./record.ts";
 import type { Run } from "./run-list.ts";
 import { FoldTables } from "./state-tables.ts";
 
@@ -31,6 +30,8 @@ export interface Tuning {
   readonly foldBytes: number;
   /** Runs of fresh messages that may stay in memory after a fold, over all queues. */
   readonly runsInMemory: number;
+  /** Parts of rows of the log that nobody needs, and that wait for the others: beyond it, the rows are written anew without them. */
+  readonly partsKept: number;
   /** Pages in the write-ahead log at which a checkpoint is made even though requests wait, and a quarter of them when none do. */
   readonly checkpointPages: number;
 }
@@ -75,7 +76,7 @@ export class Ledger {
   damaged: DamagedMessage[] = [];
   /** Kept while somebody asks for it. Gone when memory is read again: positions may be given out anew then. */
   ids: IdIndex | undefined;
-  readonly #tuning: Tuning;
+  readonly tuning: Tuning;
   readonly #byId = new Map<QueueId, QueueState>();
   readonly #byNumber = new Map<number, QueueState>();
   readonly #doomed = new Set<QueueState>();
@@ -102,7 +103,7 @@ export class Ledger {
 
   private constructor(tables: Tables, tuning: Tuning) {
     this.tables = tables;
-    this.#tuning = tuning;
+    this.tuning = tuning;
   }
 
   /** Reads memory from disk. */
@@ -199,11 +200,13 @@ export class Ledger {
     this.#changed.add(queue);
   }
 
-  /** Adds a message to the end of the log; answers its position. Where it belongs is for the caller to say. */
-  append(queue: QueueState, record: Uint8Array): number {
+  /**
+   * Adds a message, whose record stands in `bytes` from `start` to `end`, to the end of the log; answers its position. Where it
+   * belongs is for the caller to say.
+   */
+  append(queue: QueueState, bytes: Buffer, start: number, end: number): number {
     const position = this.#nextPosition;
-    seal(record, { position, queue: queue.number });
-    this.tables.log.appendMessage(position, queue.number, record);
+    this.tables.log.appendMessage({ position, queue: queue.number }, bytes, start, end);
     this.#nextPosition += 1;
     return position;
   }
@@ -270,7 +273,7 @@ export class Ledger {
     this.dead.add(dead);
     for (const queue of this.#changed) this.#unfolded.add(queue);
     for (const [batch, queue] of this.#changedLeases) this.#unfoldedLeases.set(batch, queue);
-    if (this.#mustFold || this.#noteBytes >= this.#tuning.foldBytes) this.#fold();
+    if (this.#mustFold || this.#noteBytes >= this.tuning.foldBytes) this.#fold();
     else this.#writeNote(dead);
     this.#changed.clear();
     this.#appended.clear();
@@ -319,7 +322,7 @@ export class Ledger {
   #fold(): void {
     const { fold } = this.tables;
     const position = this.#nextPosition - 1;
-    const keep = Math.max(8, Math.min(512, Math.floor(this.#tuning.runsInMemory / Math.max(1, this.#byNumber.size))));
+    const keep = Math.max(8, Math.min(512, Math.floor(this.tuning.runsInMemory / Math.max(1, this.#byNumber.size))));
     for (const queue of this.#unfolded) {
       if (!this.#byNumber.has(queue.number)) {
         fold.deleteQueue(queue.number);

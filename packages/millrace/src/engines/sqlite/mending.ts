@@ -28,7 +28,7 @@ import { DatabaseSync } from "node:sqlite";
 import { MillraceError } from "../../core/index.ts";
 import { applicationId, databasePath, openDatabaseFile, pageBytes } from "./database.ts";
 import { damagedWords } from "./damage-log.ts";
-import { formatNumber, migrate } from "./migrations.ts";
+import { formatNumber, migrate, oldestReadFormat } from "./migrations.ts";
 import { CatalogTables } from "./operations/catalog.ts";
 import { Tables } from "./ledger.ts";
 import { Query } from "./sql.ts";
@@ -111,7 +111,8 @@ function openReadable(path: string): DatabaseSync {
     // Prepares every statement, so that a schema that is another shows here.
     void new Tables(database);
     void new CatalogTables(database);
-    if (version !== formatNumber) throw new Error(`format ${String(version)}`);
+    if (version === undefined || version < oldestReadFormat || version > formatNumber)
+      throw new Error(`format ${String(version)}`);
     return database;
   } catch (error) {
     database.close();

@@ -113,7 +113,12 @@ const released: readonly Step[] = [
   ) STRICT;
   `,
   addChecksums,
+  // From here on a row of the log may hold several messages (see pack.ts). Rows that are there stay as they are.
+  "",
 ];
+
+/** The first format whose rows this program reads as they are. */
+export const oldestReadFormat = 2;
 
 /** Of databases that are up to date. */
 export const formatNumber = released.length;

@@ -19,12 +19,15 @@ import { contentTypes, epochMs, MillraceError } from "../../core/index.ts";
 import type { EpochMs, LeasedMessage, MessageId, NewMessage } from "../../core/index.ts";
 
 export const headerBytes = 43;
-const version = 0xa2;
+export const version = 0xa2;
 const unchecked = { version: 1, headerBytes: 35 } as const;
+/** What the first byte of a record may be. */
+export const recordVersions: readonly number[] = [version, unchecked.version];
 const noSource = 255;
 const storedAtOffset = 8;
 export const idOffset = 14;
 const bodyLengthOffset = 30;
+const sourceLengthOffset = 34;
 const contentSumOffset = 35;
 const headerSumOffset = 39;
 
@@ -52,17 +55,17 @@ export function writeRecord(target: Buffer, offset: number, message: NewMessage,
   if (target.write(message.id, offset + idOffset, 16, "hex") !== 16)
     throw new RangeError(`${message.id} is not a message id`);
   target.writeUInt32LE(body.length, offset + bodyLengthOffset);
-  target[offset + 34] = source === undefined ? noSource : sourceLength(source);
+  target[offset + sourceLengthOffset] = source === undefined ? noSource : sourceLength(source);
   let end = offset + headerBytes;
   if (source !== undefined) end += target.write(source, end);
   target.set(body, end);
   return end + body.length;
 }
 
-/** Writes the checksums into a record that is about to be stored there. */
-export function seal(record: Uint8Array, place: Place): void {
-  writeU32(record, contentSumOffset, crc32(record.subarray(headerBytes)));
-  writeU32(record, headerSumOffset, headerSum(record, place));
+/** Writes the checksums into the record from `start` to `end`, which is about to be stored there. */
+export function seal(bytes: Uint8Array, start: number, end: number, place: Place): void {
+  writeU32(bytes, start + contentSumOffset, crc32(bytes.subarray(start + headerBytes, end)));
+  writeU32(bytes, start + headerSumOffset, headerSum(bytes, start, place));
 }
 
 /** Whether the header, of which `headerBytes` are enough, is what was stored there. */
@@ -72,7 +75,7 @@ export function isHeaderWhole(record: unknown, place: Place): record is Uint8Arr
   return (
     record[0] === version &&
     record.length >= headerBytes &&
-    readU32(record, headerSumOffset) === headerSum(record, place)
+    readU32(record, headerSumOffset) === headerSum(record, 0, place)
   );
 }
 
@@ -80,7 +83,7 @@ export function isHeaderWhole(record: unknown, place: Place): record is Uint8Arr
 export function isWhole(record: unknown, place: Place): record is Uint8Array {
   if (!isHeaderWhole(record, place)) return false;
   const start = contentStart(record);
-  const source = record[34] ?? noSource;
+  const source = record[sourceLengthOffset] ?? noSource;
   if (record.length !== start + (source === noSource ? 0 : source) + bodyLength(record)) return false;
   return start !== headerBytes || readU32(record, contentSumOffset) === crc32(record.subarray(start));
 }
@@ -93,7 +96,7 @@ export function readRecord(
   if (contentType === undefined || (record[0] !== version && record[0] !== unchecked.version)) {
     throw new MillraceError("DATA_DAMAGED", "A stored message has no valid header");
   }
-  const length = record[34] ?? noSource;
+  const length = record[sourceLengthOffset] ?? noSource;
   const start = contentStart(record);
   const bodyStart = start + (length === noSource ? 0 : length);
   return {
@@ -117,13 +120,19 @@ export function readHeader(record: Buffer): {
   };
 }
 
-/** Bytes of the body, which is what a queue's backlog counts. */
-export function bodyLength(record: Uint8Array): number {
-  return readU32(record, bodyLengthOffset);
+/** Bytes of the body, which is what a queue's backlog counts, of the record that begins at `start`. */
+export function bodyLength(bytes: Uint8Array, start = 0): number {
+  return readU32(bytes, start + bodyLengthOffset);
+}
+
+/** Bytes of a record with checksums, by its header, which begins at `start`. */
+export function recordLengthAt(bytes: Uint8Array, start: number): number {
+  const source = bytes[start + sourceLengthOffset] ?? noSource;
+  return headerBytes + (source === noSource ? 0 : source) + bodyLength(bytes, start);
 }
 
 /** A copy of the record that came into another queue at `storedAt`; to be sealed. */
-export function restamped(record: Uint8Array, storedAt: EpochMs): Uint8Array {
+export function restamped(record: Uint8Array, storedAt: EpochMs): Buffer {
   const content = record.subarray(contentStart(record));
   const copy = Buffer.alloc(headerBytes + content.length);
   copy.set(record.subarray(0, unchecked.headerBytes));
@@ -138,11 +147,12 @@ function contentStart(record: Uint8Array): number {
 }
 
 /** FNV-1a: each step can be undone, so no single wrong byte goes unnoticed; for so few bytes faster than a call of `crc32`. */
-function headerSum(record: Uint8Array, { position, queue }: Place): number {
+function headerSum(bytes: Uint8Array, start: number, { position, queue }: Place): number {
   let sum = Math.imul(0x811c_9dc5 ^ (position >>> 0), 0x0100_0193);
   sum = Math.imul(sum ^ Math.floor(position / 2 ** 32), 0x0100_0193);
   sum = Math.imul(sum ^ (queue >>> 0), 0x0100_0193);
-  for (let at = 0; at < headerSumOffset; at += 1) sum = Math.imul(sum ^ (record[at] ?? 0), 0x0100_0193);
+  const end = start + headerSumOffset;
+  for (let at = start; at < end; at += 1) sum = Math.imul(sum ^ (bytes[at] ?? 0), 0x0100_0193);
   return sum >>> 0;
 }
 

@@ -4,6 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { Tables } from "./ledger.ts";
 import { LaterLine } from "./later-line.ts";
 import { QueueState } from "./queue-state.ts";
+import { LogTable } from "./log-table.ts";
 import type { Run } from "./run-list.ts";
 import type { Salvage, SalvagedQueue } from "./salvage.ts";
 import { isDamage, Query } from "./sql.ts";
@@ -15,13 +16,13 @@ const nothing = new Uint8Array(0);
 /** All of it in one transaction. Records are copied from the source one by one. */
 export function writeSalvage(salvage: Salvage, source: DatabaseSync, target: DatabaseSync): void {
   const tables = new Tables(target);
-  const record = new Query<readonly [data: Uint8Array]>(source, "SELECT data FROM log WHERE position = ?");
+  const log = new LogTable(source);
   const append = new Query(target, "INSERT INTO log (position, queue, data) VALUES (?, ?, ?)");
   target.exec("BEGIN IMMEDIATE");
   for (const queue of salvage.queues) {
     for (const { position } of queue.messages) {
       try {
-        const [data] = record.first(position) ?? [];
+        const data = log.raw(position);
         if (data !== undefined) append.run(position, queue.number, data instanceof Uint8Array ? data : nothing);
       } catch (error) {
         if (!isDamage(error)) throw error; // then it is missing, and is told when it is to be handed out

@@ -11,7 +11,9 @@ import type { LeasedBatchEntry } from "./lease-book.ts";
 import { readNote } from "./note.ts";
 import type { Note } from "./note.ts";
 import type { QueueCounters } from "./queue-state.ts";
+import { isPack, Pack } from "./pack.ts";
 import { bodyLength, isHeaderWhole, isWhole, readHeader } from "./record.ts";
+import type { Place } from "./record.ts";
 import { isDamage, Query } from "./sql.ts";
 import type { SqlValue } from "./sql.ts";
 import { sumOf } from "./sums.ts";
@@ -303,15 +305,12 @@ class Reader {
         }
         continue;
       }
-      const place = { position, queue };
-      const header = isHeaderWhole(data, place);
-      messages.push({
-        position,
-        queue,
-        size: header ? bodyLength(data) : 0,
-        storedAt: header ? readHeader(Buffer.from(data.buffer, data.byteOffset, data.length)).storedAt : epochMs(0),
-        isWhole: isWhole(data, place),
-      });
+      if (!isPack(data)) {
+        messages.push(foundAt({ position, queue }, data));
+        continue;
+      }
+      const pack = new Pack(data, { position, queue });
+      for (let at = pack.first; at <= position; at += 1) messages.push(foundAt({ position: at, queue }, pack.raw(at)));
     }
     return { messages, notes, damagedNotes, lastPosition };
   }
@@ -380,6 +379,17 @@ class Reader {
       return { rows, isCut: true };
     }
   }
+}
+
+/** `record`: of what a flipped bit has made of it. */
+function foundAt(place: Place, record: unknown): Found {
+  const isGood = isHeaderWhole(record, place);
+  return {
+    ...place,
+    size: isGood ? bodyLength(record) : 0,
+    storedAt: isGood ? readHeader(Buffer.from(record.buffer, record.byteOffset, record.length)).storedAt : epochMs(0),
+    isWhole: isWhole(record, place),
+  };
 }
 
 function fingerprint(row: Row): number {

@@ -22,8 +22,10 @@ export interface SendFrame {
   readonly messages: readonly FramedMessage[];
 }
 
+/** Where its record stands in the buffer that the frame came in. */
 interface FramedMessage {
-  readonly record: Buffer;
+  readonly start: number;
+  readonly end: number;
   /** First moment it may be delivered; 0: at once. */
   readonly visibleAt: EpochMs;
 }
@@ -67,7 +69,7 @@ export function writeSendFrame(
   }
 }
 
-/** Reads the frame at an offset; the records are views into the buffer. */
+/** Reads the frame at an offset. */
 export function readSendFrame(source: Buffer, offset: number): { readonly frame: SendFrame; readonly end: number } {
   const flags = source.readUInt8(offset);
   const idEnd = offset + 2 + source.readUInt8(offset + 1);
@@ -82,7 +84,7 @@ export function readSendFrame(source: Buffer, offset: number): { readonly frame:
     const start = end + 4;
     end = start + source.readUInt32LE(end);
     const visibleAt = epochMs(delayed ? source.readDoubleLE(delays + 8 * index) : 0);
-    messages.push({ record: source.subarray(start, end), visibleAt });
+    messages.push({ start, end, visibleAt });
   }
   const resend = (flags & resendFlag) !== 0;
   return { frame: { queue, now, resend, anyAge: (flags & anyAgeFlag) !== 0, messages }, end };

@@ -15,7 +15,7 @@ import { FilePlace } from "./file-place.ts";
 import { Ledger, Tables } from "./ledger.ts";
 import type { DamagedMessage, Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
-import { cleanUp, needsCleanUp, sliceRows } from "./operations/clean-up.ts";
+import { cleanUp, needsCleanUp, slicePositions } from "./operations/clean-up.ts";
 import { forgetIds, indexIds } from "./operations/known-ids.ts";
 import { purge, purgeByRef, sweep } from "./operations/discard.ts";
 import { lease } from "./operations/lease.ts";
@@ -56,8 +56,8 @@ class Group {
   }
 }
 
-/** Dead rows at which they are deleted even though requests wait. */
-const cleanUpAtRows = 10 * sliceRows;
+/** Dead positions at which they are deleted even though requests wait. */
+const cleanUpAt = 10 * slicePositions;
 
 /** What is missing at the end of the data. */
 export interface Loss {
@@ -163,7 +163,7 @@ export class Store {
 
   /** Does what can be put off no longer. */
   keepUp(): void {
-    if (this.#ledger().dead.count >= cleanUpAtRows) this.#cleanUp();
+    if (this.#ledger().dead.count >= cleanUpAt) this.#cleanUp();
     this.#checkpoint(this.#tuning.checkpointPages);
   }
 
@@ -281,7 +281,7 @@ export class Store {
   #perform(ledger: Ledger, group: Group, request: Request, bytes: Buffer): Results[Operation] {
     switch (request.op) {
       case "send": {
-        const known = send(ledger, request);
+        const known = send(ledger, request, bytes);
         group.touch(request.queue, true, request.now);
         return request.resend ? known : undefined;
       }

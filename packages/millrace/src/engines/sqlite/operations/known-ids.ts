@@ -11,8 +11,8 @@ import type { SendFrame } from "../send-frame.ts";
 
 /** How far back from its send time a resent message is looked for, in case the clock was set. */
 const clockSlackMs = 60_000;
-/** Rows read at once: others wait for it, 10 ms. */
-const sliceRows = 10_000;
+/** Messages read at once: others wait for it, 10 ms. */
+const sliceMessages = 10_000;
 /** Ids in the index at most, 96 MB; what is behind them is looked through each time. */
 const mostIds = 4_000_000;
 /** The index is let go when nobody has asked for this long. */
@@ -24,7 +24,7 @@ export function indexIds(ledger: Ledger, { now, since }: IndexIdsMessage): boole
   let { ids } = ledger;
   // Who asks for older ones a second time will do so again.
   if (ids === undefined) ledger.ids = ids = new IdIndex(from, now);
-  else if (ids.from > from) ledger.ids = ids = new IdIndex(ledger.tables.log.bounds().first, now);
+  else if (ids.from > from) ledger.ids = ids = new IdIndex(ledger.tables.log.firstPosition(), now);
   return readOn(ledger, ids, now);
 }
 
@@ -34,11 +34,11 @@ export function forgetIds(ledger: Ledger, now: EpochMs): void {
 }
 
 /** Which of the request's ids the queue still holds: by the index as far as it goes, behind it by looking through the log. */
-export function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame): Set<MessageId> {
+export function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame, bytes: Buffer): Set<MessageId> {
   const wanted = new Map<MessageId, Buffer>();
   let since = request.anyAge ? 0 : Number.POSITIVE_INFINITY;
-  for (const { record } of request.messages) {
-    const { id, sentAt } = readHeader(record);
+  for (const { start, end } of request.messages) {
+    const { id, sentAt } = readHeader(bytes.subarray(start, end));
     wanted.set(id, Buffer.from(id, "hex"));
     since = Math.min(since, sentAt);
   }
@@ -48,8 +48,8 @@ export function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame):
   const { ids } = ledger;
   if (ids !== undefined && ids.from <= from) {
     readOn(ledger, ids, request.now);
-    for (const [id, bytes] of wanted) {
-      for (const position of ids.positionsOf(bytes)) {
+    for (const [id, idBytes] of wanted) {
+      for (const position of ids.positionsOf(idBytes)) {
         if (!queue.holds(position)) continue;
         const header = log.header(position);
         if (header !== undefined && readHeader(header).id === id) known.add(id);
@@ -67,19 +67,20 @@ export function knownIds(ledger: Ledger, queue: QueueState, request: SendFrame):
 function readOn(ledger: Ledger, ids: IdIndex, now: EpochMs): boolean {
   ids.usedAt = now;
   if (ids.count >= mostIds) return false;
-  const rows = ledger.tables.log.idsFrom(ids.next, sliceRows);
-  for (const [position, id] of rows) {
+  let left = sliceMessages;
+  for (const [position, id] of ledger.tables.log.idsFrom(ids.next)) {
     ids.add(id, position);
     ids.next = position + 1;
+    left -= 1;
+    if (left === 0) return ids.count < mostIds;
   }
-  if (rows.length === sliceRows) return ids.count < mostIds;
   ids.next = ledger.nextPosition;
   return false;
 }
 
 /** The first position whose message was stored at or after a point in time, by halving: messages are in order of arrival. */
 function positionAt(ledger: Ledger, storedAt: EpochMs): number {
-  let low = ledger.tables.log.bounds().first;
+  let low = ledger.tables.log.firstPosition();
   let high = ledger.nextPosition;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);

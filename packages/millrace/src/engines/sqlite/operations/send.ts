@@ -7,23 +7,23 @@ import type { SendFrame } from "../send-frame.ts";
 import { knownIds } from "./known-ids.ts";
 
 /** Answers how many messages of a resend were there already. Throws `QUEUE_NOT_FOUND` before anything happens. */
-export function send(ledger: Ledger, request: SendFrame): number {
+export function send(ledger: Ledger, request: SendFrame, bytes: Buffer): number {
   const queue = ledger.queue(request.queue);
-  const known = request.resend ? knownIds(ledger, queue, request) : undefined;
+  const known = request.resend ? knownIds(ledger, queue, request, bytes) : undefined;
   const { now, messages } = request;
   let skipped = 0;
   let run: { first: number; count: number; storedAt: EpochMs } | undefined;
-  for (const { record, visibleAt } of messages) {
+  for (const { start, end, visibleAt } of messages) {
     if (known !== undefined) {
-      const { id } = readHeader(record);
+      const { id } = readHeader(bytes.subarray(start, end));
       if (known.has(id)) {
         skipped += 1;
         continue;
       }
       known.add(id);
     }
-    const position = ledger.append(queue, record);
-    queue.countIn(1, bodyLength(record));
+    const position = ledger.append(queue, bytes, start, end);
+    queue.countIn(1, bodyLength(bytes, start));
     if (visibleAt > now) {
       queue.later.insert({ position, dueAt: visibleAt, attempts: 0 });
     } else if (run !== undefined && run.first + run.count === position) {

@@ -151,7 +151,7 @@ class Settlement {
     }
     const record = restamped(stored, this.#now);
     this.#ledger.remove(this.#queue, "deadLettered", item);
-    const position = this.#ledger.append(target, record);
+    const position = this.#ledger.append(target, record, 0, record.length);
     target.countIn(1, item.size);
     this.#ledger.appendFresh(target, { first: position, count: 1, storedAt: this.#now });
     this.woken.add(target);

@@ -1,8 +1,9 @@
 // Recounts a queue by reading every message, a slice a request: which positions its lines name, which rows of the log are its own,
 // and whether the two agree.
 
-import type { Ledger } from "../ledger.ts";
+import { isAmong } from "../dead-rows.ts";
 import type { DeadRun } from "../dead-rows.ts";
+import type { Ledger } from "../ledger.ts";
 import type { Results, VerifyMessage } from "../protocol.ts";
 import type { QueueState } from "../queue-state.ts";
 import { bodyLength, isWhole } from "../record.ts";
@@ -82,18 +83,4 @@ function namedBehind(queue: QueueState, behind: number): number[] {
     for (const { position } of items) if (position > behind) named.push(position);
   }
   return named.toSorted((a, b) => a - b);
-}
-
-/** Whether a position lies in one of the runs, which are in order. */
-function isAmong(runs: readonly DeadRun[], position: number): boolean {
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const run = runs[middle];
-    if (run === undefined || run.first + run.count > position) high = middle;
-    else low = middle + 1;
-  }
-  const run = runs[low];
-  return run !== undefined && run.first <= position;
 }
