@@ -26,13 +26,16 @@ const letters = "2".repeat(32) as QueueId;
  * Written by the last program of format 1, which was then killed: 12 messages of which one is acknowledged, one retried, one
  * dead-lettered, three leased and one purged; then two more, one of them delayed.
  */
-function formatOne(): string {
+const formatOne = (): string => dataOf("format-1", "messages.db", "messages.db-wal");
+/** The same after the last program of format 2 had opened and closed it. */
+const formatTwo = (): string => dataOf("format-2", "messages.db");
+
+function dataOf(format: string, ...names: readonly string[]): string {
   const folder = mkdtempSync(join(tmpdir(), "millrace-format-"));
-  for (const name of ["messages.db", "messages.db-wal"])
-    writeFileSync(
-      join(folder, name),
-      gunzipSync(readFileSync(new URL(`../faults/format-1/${name}.gz`, import.meta.url))),
-    );
+  for (const name of names) {
+    const packed = readFileSync(new URL(`../faults/${format}/${name}.gz`, import.meta.url));
+    writeFileSync(join(folder, name), gunzipSync(packed));
+  }
   return folder;
 }
 
@@ -69,20 +72,25 @@ async function assertWhole(engine: StorageEngine, clock: ManualClock): Promise<v
   assert.deepEqual((await engine.lease(letters, lease)).messages[0]?.body, one.body);
 }
 
-test("data of format 1 is taken over, message by message, and works on", async () => {
-  const folder = formatOne();
-  try {
-    const clock = new ManualClock();
-    {
-      await using engine = await openSqliteEngine({ folder, clock, logger: silent });
-      await assertWhole(engine, clock);
+for (const [format, write] of [
+  [1, formatOne],
+  [2, formatTwo],
+] as const) {
+  test(`data of format ${format} is taken over, message by message, and works on`, async () => {
+    const folder = write();
+    try {
+      const clock = new ManualClock();
+      {
+        await using engine = await openSqliteEngine({ folder, clock, logger: silent });
+        await assertWhole(engine, clock);
+      }
+      await using again = await openSqliteEngine({ folder, clock, logger: silent });
+      assert.equal((await again.metrics(letters)).backlog.count, 2);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
     }
-    await using again = await openSqliteEngine({ folder, clock, logger: silent });
-    assert.equal((await again.metrics(letters)).backlog.count, 2);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  });
+}
 
 test(
   "a process killed at any call to the disk while it takes the data over leaves all of it",

@@ -58,16 +58,27 @@ export interface AnsweredRequest {
 /** `patient`: synced, and taken along with others that are, or when nothing else is on its way to the disk. */
 export type Urgency = Lane | "patient";
 
-interface Waiting {
-  readonly urgency: Urgency;
+/** Who waits for an answer. Thousands do at once, so that it keeps nothing of what was asked. */
+interface Asked {
   /** Bytes it takes in the message's buffer. */
   readonly size: number;
-  /** Writes those bytes and says what else to send; `undefined`: nothing, the bytes are a send's frame. */
-  readonly write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage> | undefined;
-  readonly isSend: boolean;
   readonly resolve: (answer: AnsweredRequest) => void;
   readonly reject: (error: Error) => void;
 }
+
+interface Waiting {
+  readonly urgency: Urgency;
+  readonly what: SendFrameBytes | Writer;
+  readonly asked: Asked;
+}
+
+/** A send's frame. */
+interface SendFrameBytes {
+  readonly frame: Buffer;
+}
+
+/** Writes the bytes that a request takes and answers the request. */
+type Writer = (buffer: Buffer, at: number) => Exclude<Request, SendMessage>;
 
 /** What an engine needs of the way to its store. */
 export type StoreLink = Pick<ThreadLink, "assertOpen" | "send" | "ask" | "close">;
@@ -82,7 +93,7 @@ export class ThreadLink {
   readonly #waiting: Record<Urgency, Waiting[]> = { swift: [], synced: [], patient: [] };
   #waitingSize = 0;
   /** In the order they were posted, which is the order they are answered in, lane by lane. */
-  readonly #inFlight: Record<Lane, Waiting[]> = { swift: [], synced: [] };
+  readonly #inFlight: Record<Lane, Asked[]> = { swift: [], synced: [] };
   #inFlightCount = 0;
   #inFlightSize = 0;
   /** Requests that wait for the disk and are not answered, message by message. */
@@ -131,28 +142,23 @@ export class ThreadLink {
     if (this.#state !== "open") throw this.#refusal();
   }
 
-  /** Asks the thread to store messages. `write` writes the send's frame, `size` bytes. */
-  async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
-    return await this.#enqueue({ urgency: "synced", size, write, isSend: true });
+  /** Asks the thread to store the messages of a send's frame. */
+  async send(frame: Buffer): Promise<AnsweredRequest> {
+    return await this.#enqueue("synced", { frame }, frame.length);
   }
 
   /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
-  async ask(
-    size: number,
-    write: (buffer: Buffer, at: number) => Exclude<Request, SendMessage>,
-    urgency: Urgency = "synced",
-  ): Promise<AnsweredRequest> {
-    return await this.#enqueue({ urgency, size, write, isSend: false });
+  async ask(size: number, write: Writer, urgency: Urgency = "synced"): Promise<AnsweredRequest> {
+    return await this.#enqueue(urgency, write, size);
   }
 
-  async #enqueue(request: Omit<Waiting, "resolve" | "reject">): Promise<AnsweredRequest> {
-    const { size, urgency } = request;
+  async #enqueue(urgency: Urgency, what: Waiting["what"], size: number): Promise<AnsweredRequest> {
     this.assertOpen();
     if (this.#waitingCount >= waitingRequests || this.#waitingSize + size > waitingBytes) {
       throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
     }
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting[urgency].push({ ...request, resolve, reject });
+      this.#waiting[urgency].push({ urgency, what, asked: { size, resolve, reject } });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -194,7 +200,7 @@ export class ThreadLink {
 
   #flush(): void {
     const batch = this.#waiting.swift.splice(0);
-    let size = batch.reduce((sum, each) => sum + each.size, 0);
+    let size = batch.reduce((sum, { asked }) => sum + asked.size, 0);
     const { synced, patient } = this.#waiting;
     const most = synced.length > 0 ? syncedMessages : 1;
     if (this.#messages.length < most) {
@@ -202,9 +208,9 @@ export class ThreadLink {
       let count = 0;
       for (const each of synced) {
         const isFirst = count === 0 && this.#inFlightCount === 0;
-        if (!isFirst && this.#inFlightSize + size + each.size > inFlightBytes) break;
+        if (!isFirst && this.#inFlightSize + size + each.asked.size > inFlightBytes) break;
         if (this.#inFlightCount + count >= inFlightRequests) break;
-        size += each.size;
+        size += each.asked.size;
         count += 1;
       }
       batch.push(...synced.splice(0, count));
@@ -219,25 +225,27 @@ export class ThreadLink {
     const steps: Step[] = [];
     // Sends' frames come first in the buffer, whatever the order of the steps.
     let frames = 0;
-    let others = batch.reduce((sum, each) => (each.isSend ? sum + each.size : sum), 0);
+    let others = batch.reduce((sum, { what, asked }) => ("frame" in what ? sum + asked.size : sum), 0);
     let synced = 0;
-    for (const each of batch) {
+    for (const { urgency, what, asked } of batch) {
       try {
-        const request = each.write(buffer ?? noBytes, each.isSend ? frames : others);
-        const last = steps.length - 1;
-        const before = steps[last];
-        if (request !== undefined) steps.push(request);
-        else if (typeof before === "number") steps[last] = before + 1;
-        else steps.push(1);
-        if (each.isSend) frames += each.size;
-        else others += each.size;
-        this.#inFlight[each.urgency === "swift" ? "swift" : "synced"].push(each);
+        if ("frame" in what) {
+          frames += what.frame.copy(buffer ?? noBytes, frames);
+          const last = steps.length - 1;
+          const before = steps[last];
+          if (typeof before === "number") steps[last] = before + 1;
+          else steps.push(1);
+        } else {
+          steps.push(what(buffer ?? noBytes, others));
+          others += asked.size;
+        }
+        this.#inFlight[urgency === "swift" ? "swift" : "synced"].push(asked);
         this.#inFlightCount += 1;
-        if (each.urgency !== "swift") synced += 1;
-        this.#inFlightSize += each.size;
+        if (urgency !== "swift") synced += 1;
+        this.#inFlightSize += asked.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.
-        each.reject(error instanceof Error ? error : new Error(String(error)));
+        asked.reject(error instanceof Error ? error : new Error(String(error)));
       }
     }
     if (synced > 0) this.#messages.push(synced);
@@ -306,7 +314,7 @@ export class ThreadLink {
         }),
       );
     }
-    for (const { reject } of Object.values(this.#waiting).flat()) reject(this.#refusal());
+    for (const { asked } of Object.values(this.#waiting).flat()) asked.reject(this.#refusal());
     this.#inFlight.swift = [];
     this.#inFlight.synced = [];
     this.#inFlightCount = 0;
