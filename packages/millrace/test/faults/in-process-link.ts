@@ -56,7 +56,9 @@ class InProcessLink implements StoreLink {
     if (this.broken !== undefined) throw new MillraceError("UNAVAILABLE", "The storage engine failed");
   }
 
-  async send(bytes: Buffer): Promise<AnsweredRequest> {
+  async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
+    const bytes = Buffer.alloc(size);
+    write(bytes, 0);
     const { frame } = readSendFrame(bytes, 0);
     return this.#run({ request: { op: "send", ...frame }, bytes });
   }

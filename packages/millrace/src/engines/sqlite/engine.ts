@@ -36,7 +36,7 @@ import type { Tuning } from "./ledger.ts";
 import { laneOf } from "./protocol.ts";
 import type { Operation, RequestOf, Results } from "./protocol.ts";
 import { readRecord } from "./record.ts";
-import { sendFrame } from "./send-frame.ts";
+import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
 import type { Standing } from "./standings-frame.ts";
 import { ThreadLink } from "./thread-link.ts";
 import type { AnsweredRequest, StoreLink, Urgency } from "./thread-link.ts";
@@ -115,8 +115,8 @@ class SqliteEngine implements StorageEngine {
     { resend = false, anyAge = false }: { readonly resend?: boolean; readonly anyAge?: boolean } = {},
   ): Promise<SendReceipt> {
     if (resend) await this.#indexIds(messages, anyAge);
-    const frame = sendFrame({ queue, now: this.#clock.now(), resend, anyAge, messages });
-    const answer = await this.#link.send(frame);
+    const send = { queue, now: this.#clock.now(), resend, anyAge, messages };
+    const answer = await this.#link.send(sendFrameLength(send), (buffer, at) => writeSendFrame(buffer, at, send));
     const receipt = receiptOf(answer, queue);
     return resend ? { ...receipt, known: answer.result as number } : receipt;
   }

@@ -222,8 +222,14 @@ export interface Failure {
 export type Answer = typeof done | { readonly result: unknown } | { readonly failure: Failure };
 export const done = 0;
 
-/** A number stands for so many sends; the frames of all sends follow one another at the start of `bytes`. */
-export type Step = number | Exclude<Request, SendMessage>;
+/** Sends whose frames follow one another from `at` on: in the shared memory, or in the message's `bytes`. */
+export interface Sends {
+  readonly sends: number;
+  readonly at: number;
+  readonly isShared: boolean;
+}
+
+export type Step = Sends | Exclude<Request, SendMessage>;
 
 /**
  * What is asked in one lane is answered in the order in which it was asked. `swift`: answered without waiting for the disk, before
@@ -263,6 +269,8 @@ export type FromThread =
 
 /** What the thread is started with. */
 export interface ThreadStart {
+  /** Where frames of sends travel. */
+  readonly shared: SharedArrayBuffer;
   readonly folder: string;
   readonly tuning: Tuning;
 }

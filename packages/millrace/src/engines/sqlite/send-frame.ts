@@ -43,23 +43,30 @@ const delayedFlag = 2;
 const anyAgeFlag = 4;
 
 /** Throws a RangeError when a message cannot be stored. */
-export function sendFrame({ queue, now, resend, anyAge, messages }: SketchedSend): Buffer {
-  const delayed = messages.some(({ visibleAt }) => visibleAt !== undefined);
-  let length = fixedBytes + queue.length + (delayed ? 8 * messages.length : 0);
+export function sendFrameLength({ queue, messages }: SketchedSend): number {
+  let length = fixedBytes + queue.length + (isDelayed(messages) ? 8 * messages.length : 0);
   for (const message of messages) length += 4 + recordLength(message);
-  const frame = Buffer.allocUnsafe(length);
-  frame[0] = (resend ? resendFlag : 0) + (delayed ? delayedFlag : 0) + (anyAge ? anyAgeFlag : 0);
-  frame[1] = queue.length;
-  let at = 2 + frame.write(queue, 2, "latin1");
-  at = frame.writeDoubleLE(now, at);
-  at = frame.writeUInt32LE(messages.length, at);
-  if (delayed) for (const { visibleAt } of messages) at = frame.writeDoubleLE(Math.ceil(visibleAt ?? 0), at);
+  return length;
+}
+
+/** Throws a RangeError when a message cannot be stored. */
+export function writeSendFrame(
+  target: Buffer,
+  offset: number,
+  { queue, now, resend, anyAge, messages }: SketchedSend,
+): undefined {
+  const delayed = isDelayed(messages);
+  target[offset] = (resend ? resendFlag : 0) + (delayed ? delayedFlag : 0) + (anyAge ? anyAgeFlag : 0);
+  target[offset + 1] = queue.length;
+  let at = offset + 2 + target.write(queue, offset + 2, "latin1");
+  at = target.writeDoubleLE(now, at);
+  at = target.writeUInt32LE(messages.length, at);
+  if (delayed) for (const { visibleAt } of messages) at = target.writeDoubleLE(Math.ceil(visibleAt ?? 0), at);
   for (const message of messages) {
-    const end = writeRecord(frame, at + 4, message, now);
-    frame.writeUInt32LE(end - at - 4, at);
+    const end = writeRecord(target, at + 4, message, now);
+    target.writeUInt32LE(end - at - 4, at);
     at = end;
   }
-  return frame;
 }
 
 /** Reads the frame at an offset. */
@@ -81,4 +88,8 @@ export function readSendFrame(source: Buffer, offset: number): { readonly frame:
   }
   const resend = (flags & resendFlag) !== 0;
   return { frame: { queue, now, resend, anyAge: (flags & anyAgeFlag) !== 0, messages }, end };
+}
+
+function isDelayed(messages: readonly NewMessage[]): boolean {
+  return messages.some(({ visibleAt }) => visibleAt !== undefined);
 }

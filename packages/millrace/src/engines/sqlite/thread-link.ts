@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "../../core/index.ts";
 import type { Logger } from "../../core/index.ts";
+import { FrameRing } from "./frame-ring.ts";
 import { done } from "./protocol.ts";
 import type {
   Answer,
@@ -29,6 +30,12 @@ import type { Standing } from "./standings-frame.ts";
  * it: 410 MB resident after 6 million messages, against 170 MB, at the same speed.
  */
 const threadMemory = { maxYoungGenerationSizeMb: 12 };
+
+/**
+ * Memory for frames of sends that wait or are under way. Larger than what is under way at once when everything goes well, so that
+ * buffers of their own are the exception.
+ */
+const sharedBytes = 8 * 1024 * 1024;
 
 /** Bytes of bodies and requests that may be under way to the thread; more wait here. */
 const inFlightBytes = 64_000_000;
@@ -60,8 +67,10 @@ export type Urgency = Lane | "patient";
 
 /** Who waits for an answer. Thousands do at once, so that it keeps nothing of what was asked. */
 interface Asked {
-  /** Bytes it takes in the message's buffer. */
+  /** Bytes it takes. */
   readonly size: number;
+  /** Whether they are in the shared memory. */
+  readonly isShared: boolean;
   readonly resolve: (answer: AnsweredRequest) => void;
   readonly reject: (error: Error) => void;
 }
@@ -72,10 +81,8 @@ interface Waiting {
   readonly asked: Asked;
 }
 
-/** A send's frame. */
-interface SendFrameBytes {
-  readonly frame: Buffer;
-}
+/** A send's frame: where it stands in the shared memory, or a buffer of its own. */
+type SendFrameBytes = { readonly at: number } | { readonly frame: Buffer };
 
 /** Writes the bytes that a request takes and answers the request. */
 type Writer = (buffer: Buffer, at: number) => Exclude<Request, SendMessage>;
@@ -85,6 +92,7 @@ export type StoreLink = Pick<ThreadLink, "assertOpen" | "send" | "ask" | "close"
 
 export class ThreadLink {
   readonly #worker: Worker;
+  readonly #ring: FrameRing;
   readonly #logger: Logger;
   readonly #onStandings: (standings: readonly Standing[]) => void;
   readonly #exited: Promise<unknown>;
@@ -105,8 +113,14 @@ export class ThreadLink {
   /** Wakes `close` when nothing is under way any more. */
   #onIdle: (() => void) | undefined;
 
-  private constructor(worker: Worker, logger: Logger, onStandings: (standings: readonly Standing[]) => void) {
+  private constructor(
+    worker: Worker,
+    ring: FrameRing,
+    logger: Logger,
+    onStandings: (standings: readonly Standing[]) => void,
+  ) {
     this.#worker = worker;
+    this.#ring = ring;
     this.#logger = logger;
     this.#onStandings = onStandings;
     this.#exited = once(worker, "exit");
@@ -119,12 +133,14 @@ export class ThreadLink {
 
   /** Starts the thread. Throws what opening the data throws. `module` is given by tests only. */
   static async start(
-    start: ThreadStart,
+    start: Omit<ThreadStart, "shared">,
     logger: Logger,
     onStandings: (standings: readonly Standing[]) => void,
     module: URL = threadModule,
   ): Promise<ThreadLink> {
-    const worker = new Worker(module, { name: "millrace-store", workerData: start, resourceLimits: threadMemory });
+    const shared = new SharedArrayBuffer(sharedBytes);
+    const workerData: ThreadStart = { ...start, shared };
+    const worker = new Worker(module, { name: "millrace-store", workerData, resourceLimits: threadMemory });
     const opened = Promise.withResolvers<void>();
     const listen = (message: FromThread): void => {
       if (message.kind === "opened") opened.resolve();
@@ -134,7 +150,7 @@ export class ThreadLink {
     const ended = (): void => opened.reject(new MillraceError("UNAVAILABLE", "The store thread ended while it opened"));
     worker.on("message", listen).once("error", opened.reject).once("exit", ended);
     await opened.promise.finally(() => worker.off("message", listen).off("error", opened.reject).off("exit", ended));
-    return new ThreadLink(worker, logger, onStandings);
+    return new ThreadLink(worker, new FrameRing(Buffer.from(shared)), logger, onStandings);
   }
 
   /** Throws `ENGINE_CLOSED`, or what broke the engine. */
@@ -142,26 +158,48 @@ export class ThreadLink {
     if (this.#state !== "open") throw this.#refusal();
   }
 
-  /** Asks the thread to store the messages of a send's frame. */
-  async send(frame: Buffer): Promise<AnsweredRequest> {
-    return await this.#enqueue("synced", { frame }, frame.length);
+  /**
+   * Asks the thread to store messages. `write` writes the send's frame, `size` bytes, at once: nothing is kept of what it was made of.
+   */
+  async send(size: number, write: (buffer: Buffer, at: number) => undefined): Promise<AnsweredRequest> {
+    this.#assertRoom(size);
+    const at = this.#ring.take(size);
+    if (at === undefined) {
+      const frame = Buffer.allocUnsafe(size);
+      write(frame, 0);
+      return await this.#enqueue("synced", { frame }, { size, isShared: false });
+    }
+    try {
+      write(this.#ring.bytes, at);
+    } catch (error) {
+      this.#ring.undo(at);
+      throw error;
+    }
+    return await this.#enqueue("synced", { at }, { size, isShared: true });
   }
 
   /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
   async ask(size: number, write: Writer, urgency: Urgency = "synced"): Promise<AnsweredRequest> {
-    return await this.#enqueue(urgency, write, size);
+    this.#assertRoom(size);
+    return await this.#enqueue(urgency, write, { size, isShared: false });
   }
 
-  async #enqueue(urgency: Urgency, what: Waiting["what"], size: number): Promise<AnsweredRequest> {
-    this.assertOpen();
-    if (this.#waitingCount >= waitingRequests || this.#waitingSize + size > waitingBytes) {
-      throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
-    }
+  async #enqueue(
+    urgency: Urgency,
+    what: Waiting["what"],
+    { size, isShared }: Pick<Asked, "size" | "isShared">,
+  ): Promise<AnsweredRequest> {
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting[urgency].push({ urgency, what, asked: { size, resolve, reject } });
+      this.#waiting[urgency].push({ urgency, what, asked: { size, isShared, resolve, reject } });
       this.#waitingSize += size;
       this.#schedule();
     });
+  }
+
+  #assertRoom(size: number): void {
+    this.assertOpen();
+    if (this.#waitingCount < waitingRequests && this.#waitingSize + size <= waitingBytes) return;
+    throw new MillraceError("UNAVAILABLE", "Too many requests wait for the disk");
   }
 
   /** Answers what was asked before, then ends the thread. May be called repeatedly. */
@@ -217,27 +255,30 @@ export class ThreadLink {
     }
     if (batch.length === 0) return;
     this.#waitingSize -= size;
-    this.#post(batch, size);
+    this.#post(batch);
   }
 
-  #post(batch: readonly Waiting[], size: number): void {
+  #post(batch: readonly Waiting[]): void {
+    const size = batch.reduce((sum, { asked }) => (asked.isShared ? sum : sum + asked.size), 0);
     const buffer = size === 0 ? undefined : Buffer.from(new ArrayBuffer(size));
     const steps: Step[] = [];
-    // Sends' frames come first in the buffer, whatever the order of the steps.
-    let frames = 0;
-    let others = batch.reduce((sum, { what, asked }) => ("frame" in what ? sum + asked.size : sum), 0);
+    /** The last step, as long as sends can be added to it, and where the next one's frame would have to be. */
+    let open: { sends: number; readonly at: number; readonly isShared: boolean } | undefined;
+    let openEnd = 0;
+    let end = 0;
     let synced = 0;
     for (const { urgency, what, asked } of batch) {
       try {
-        if ("frame" in what) {
-          frames += what.frame.copy(buffer ?? noBytes, frames);
-          const last = steps.length - 1;
-          const before = steps[last];
-          if (typeof before === "number") steps[last] = before + 1;
-          else steps.push(1);
+        if (typeof what === "function") {
+          steps.push(what(buffer ?? noBytes, end));
+          end += asked.size;
+          open = undefined;
         } else {
-          steps.push(what(buffer ?? noBytes, others));
-          others += asked.size;
+          const at = "at" in what ? what.at : end;
+          if ("frame" in what) end += what.frame.copy(buffer ?? noBytes, end);
+          if (open?.isShared === asked.isShared && openEnd === at) open.sends += 1;
+          else steps.push((open = { sends: 1, at, isShared: asked.isShared }));
+          openEnd = at + asked.size;
         }
         this.#inFlight[urgency === "swift" ? "swift" : "synced"].push(asked);
         this.#inFlightCount += 1;
@@ -282,6 +323,7 @@ export class ThreadLink {
       const asked = answered[index];
       if (asked === undefined) throw new Error("the store thread answered more than it was asked");
       this.#inFlightSize -= asked.size;
+      if (asked.isShared) this.#ring.free();
       if (answer === done) asked.resolve(nothing);
       else if ("failure" in answer) asked.reject(errorOf(answer.failure));
       else asked.resolve({ result: answer.result, standings: byQueue, bytes });

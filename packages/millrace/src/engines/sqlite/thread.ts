@@ -36,7 +36,7 @@ function fail(error: unknown): void {
   port.close();
 }
 
-function serve(store: Store, folder: string): void {
+function serve(store: Store, folder: string, shared: Buffer): void {
   let isClosing = false;
   let idleTimer: NodeJS.Timeout | undefined;
 
@@ -55,17 +55,19 @@ function serve(store: Store, folder: string): void {
       }
       const { bytes: sent } = message;
       const bytes = sent === undefined ? noBytes : Buffer.from(sent.buffer, sent.byteOffset, sent.length);
-      let at = 0;
       for (const step of message.steps) {
-        if (typeof step !== "number") {
+        if (!("sends" in step)) {
           waiting.push({ request: step, bytes });
           continue;
         }
-        for (let left = step; left > 0; left -= 1) {
-          const { frame, end } = readSendFrame(bytes, at);
-          waiting.push({ request: { op: "send", ...frame }, bytes });
+        const source = step.isShared ? shared : bytes;
+        let { at } = step;
+        for (let left = step.sends; left > 0; left -= 1) {
+          const { frame, end } = readSendFrame(source, at);
+          waiting.push({ request: { op: "send", ...frame }, bytes: source });
           at = end;
         }
+        if (step.isShared) size += at - step.at;
       }
       size += bytes.length;
       if (waiting.length >= groupRequests || size >= groupBytes) break;
@@ -168,12 +170,12 @@ function received(): ToThread | undefined {
 }
 
 try {
-  const { folder, tuning } = workerData as ThreadStart;
+  const { folder, tuning, shared } = workerData as ThreadStart;
   const { store, damage } = openStore(folder, tuning);
   if (damage !== undefined) tellDamage(folder, damage);
   if (store.lost !== undefined) tellLoss(folder, store.lost);
   post({ kind: "opened" });
-  serve(store, folder);
+  serve(store, folder, Buffer.from(shared));
 } catch (error) {
   fail(error);
 }
