@@ -62,8 +62,8 @@ class ConsumerLoop<Body> implements Consumer {
   readonly #puller: Puller;
   readonly #settler: Settler;
   readonly #leases: LeaseKeeper | undefined;
-  /** Of the message of each lease in hand, for events. */
-  readonly #messageIds = new Map<string, string>();
+  /** Handled or on their way to be settled. */
+  readonly #inHand = new Set<PulledBatch>();
   readonly #finish: { readonly resolve: () => void; readonly reject: (reason: unknown) => void };
   #failure: { readonly reason: unknown } | undefined;
   /** For events: as the user said it, until the first pull knows better. */
@@ -192,7 +192,7 @@ class ConsumerLoop<Body> implements Consumer {
   }
 
   async #handle(pulled: PulledBatch): Promise<void> {
-    for (const { leaseId, id } of pulled.messages) this.#messageIds.set(leaseId, id);
+    this.#inHand.add(pulled);
     const batch = new BatchInHand<Body>(pulled, (reason, message) => {
       this.#tell({
         kind: "decision-ignored",
@@ -211,7 +211,7 @@ class ConsumerLoop<Body> implements Consumer {
       await this.#settle(batch, succeeded);
     } finally {
       this.#settling -= 1;
-      for (const { leaseId } of pulled.messages) this.#messageIds.delete(leaseId);
+      this.#inHand.delete(pulled);
     }
   }
 
@@ -227,9 +227,8 @@ class ConsumerLoop<Body> implements Consumer {
   }
 
   async #settle(batch: BatchInHand<Body>, succeeded: boolean): Promise<void> {
-    const settlements = batch.close(succeeded).map(({ message, verdict }) => ({ leaseId: message.leaseId, verdict }));
     try {
-      this.#tellOfLeases("settle-warning", await this.#settler.settle(settlements));
+      this.#tellOfLeases("settle-warning", await this.#settler.settle(batch.close(succeeded)));
     } catch (error) {
       if (!(error instanceof QueueError)) throw error;
       const messageIds = idsOf(batch.pulled.messages);
@@ -240,8 +239,11 @@ class ConsumerLoop<Body> implements Consumer {
 
   /** Of leases in hand here: a request may have settled batches of several handlers. */
   #tellOfLeases(kind: "settle-warning" | "lease-lost", warnings: SettleWarnings): void {
+    if (warnings.size === 0) return;
+    const leased = [...this.#inHand].flatMap(({ messages }) => messages);
+    const messageIds = new Map(leased.map(({ leaseId, id }) => [leaseId, id]));
     for (const [leaseId, warning] of warnings) {
-      const messageId = this.#messageIds.get(leaseId);
+      const messageId = messageIds.get(leaseId);
       if (messageId !== undefined) this.#tell({ kind, queue: this.#queueName, messageId, warning });
     }
   }

@@ -67,10 +67,10 @@ export class BatchInHand<Body> {
   }
 
   /** The handler is done: what it decides from now on is lost, as in a Worker. Answers what becomes of each message. */
-  close(succeeded: boolean): readonly { readonly message: PulledMessage; readonly verdict: Verdict }[] {
+  close(succeeded: boolean): readonly { readonly leaseId: string; readonly verdict: Verdict }[] {
     this.#closed = true;
-    return this.pulled.messages.map((message, index) => ({
-      message,
+    return this.pulled.messages.map(({ leaseId }, index) => ({
+      leaseId,
       verdict: this.#decisions.verdict(index, succeeded),
     }));
   }
