@@ -54,7 +54,7 @@ export class Settler {
    * Throws what the engine throws when trying again does not help, or has not helped.
    */
   async settle(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
-    return await this.#settle(queue, consumer, decide, { isPatient: false, isBounded: () => true });
+    return await this.#settle(queue, consumer, decide, { durable: true, isBounded: () => true });
   }
 
   /**
@@ -63,7 +63,7 @@ export class Settler {
    */
   async settleForGood(queue: QueueId, consumer: ConsumerRecord | undefined, decide: Decide): Promise<SettleReceipt> {
     const isBounded = (): boolean => this.#endOfPatience.signal.aborted;
-    return await this.#settle(queue, consumer, decide, { isPatient: true, isBounded });
+    return await this.#settle(queue, consumer, decide, { durable: false, isBounded });
   }
 
   /** The server is to end: nothing is tried for longer than somebody who waits would. What is not stored stays leased. */
@@ -75,7 +75,7 @@ export class Settler {
     queue: QueueId,
     consumer: ConsumerRecord | undefined,
     decide: Decide,
-    { isPatient, isBounded }: { readonly isPatient: boolean; readonly isBounded: () => boolean },
+    { durable, isBounded }: { readonly durable: boolean; readonly isBounded: () => boolean },
   ): Promise<SettleReceipt> {
     const { engine, controlPlane } = this.#dependencies;
     let waitMs = firstWaitMs;
@@ -85,7 +85,7 @@ export class Settler {
         if (drops(request) && (await this.#restoreDeadLetterQueue(consumer))) {
           request = decide(retryPolicyOf(controlPlane.view, consumer));
         }
-        const receipt = await engine.settle(queue, { ...request, isPatient });
+        const receipt = await engine.settle(queue, { ...request, durable });
         this.#told.delete(queue);
         return receipt;
       } catch (error) {

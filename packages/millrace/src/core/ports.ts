@@ -72,8 +72,11 @@ export interface SettleRequest {
   readonly each: readonly LeaseDecision[];
   /** A decision for every message of a batch that is still leased under it and not named in `each`. */
   readonly whole: readonly { readonly batch: BatchId; readonly decision: Decision }[];
-  /** Nobody waits for it: it may share the disk's next turn with others. */
-  readonly isPatient?: boolean;
+  /**
+   * Absent or `true`: on disk when it is answered. `false`: nobody is told, so that it need not wait for the disk. It survives the
+   * end of the server at once and that of the machine a hundredth of a second later; what a failing machine forgets is delivered again.
+   */
+  readonly durable?: boolean;
 }
 
 export interface SettleReceipt {
@@ -123,7 +126,8 @@ export interface Slot {
 }
 
 /**
- * Stores messages and hands them out. Every operation is atomic, and on disk when its promise resolves (durable engines).
+ * Stores messages and hands them out. Every operation is atomic, and on disk when its promise resolves (durable engines; but for
+ * what is asked with `durable: false`).
  * All may be called concurrently. Time comes from the Clock the engine was opened with.
  *
  * Errors (`MillraceError`): `QUEUE_NOT_FOUND`; `UNAVAILABLE` (nothing happened, try again), `UNKNOWN_OUTCOME` (it may have

@@ -10,6 +10,7 @@ import { databasePath, openDatabase } from "../../src/engines/sqlite/database.ts
 import { readLeasedFrame } from "../../src/engines/sqlite/leased-frame.ts";
 import type { Tuning } from "../../src/engines/sqlite/ledger.ts";
 import { isPack, packCount } from "../../src/engines/sqlite/pack.ts";
+import { PromiseFile } from "../../src/engines/sqlite/promise-file.ts";
 import { done } from "../../src/engines/sqlite/protocol.ts";
 import type { Answer, Request, Results } from "../../src/engines/sqlite/protocol.ts";
 import { recordLength, writeRecord } from "../../src/engines/sqlite/record.ts";
@@ -36,7 +37,7 @@ class StoreHarness implements AsyncDisposable {
   private constructor(folder: string) {
     this.folder = folder;
     this.database = openDatabase(folder);
-    this.store = new Store(this.database, tuning);
+    this.store = new Store(this.database, tuning, PromiseFile.open(folder));
   }
 
   static async open(): Promise<StoreHarness> {
@@ -48,7 +49,7 @@ class StoreHarness implements AsyncDisposable {
   reopen(): void {
     this.store.close();
     this.database = openDatabase(this.folder);
-    this.store = new Store(this.database, tuning);
+    this.store = new Store(this.database, tuning, PromiseFile.open(this.folder));
   }
 
   run(...requests: readonly WaitingRequest[]): readonly Answer[] {
@@ -158,7 +159,7 @@ test("a full disk refuses the send that does not fit, and settles, leases and se
   const answers = harness.run(
     sending(queue, 1, 10),
     sending(other, 1, 120_000),
-    ask({ op: "settle", queue, now, acks: "", each: [{ lease, decision: { kind: "ack" } }], whole: [] }),
+    ask({ op: "settle", queue, now, acks: "", each: [{ lease, decision: { kind: "ack" } }], whole: [], durable: true }),
     leasing(1),
     ask({ op: "metrics", queue, now }),
   );
@@ -190,6 +191,31 @@ test("a failure in the middle of a group leaves answers and their bodies with th
   assert.equal(harness.backlog(), 4);
 });
 
+test("a settlement that need not wait is on disk soon, and with whatever is synced before", async () => {
+  await using harness = await StoreHarness.open();
+  harness.send(3);
+  const settle = (): void => {
+    const { lease } = first(harness.leased(harness.run(leasing(1))[0]));
+    const each = [{ lease, decision: { kind: "ack" } } as const];
+    const request = ask({ op: "settle", queue, now, acks: "", each, whole: [], durable: false });
+    const [answer] = harness.store.run([request], { syncs: false }).answers;
+    assert.equal(resultOf("settle", answer).done, 1);
+  };
+  const promised = (): number | undefined => PromiseFile.open(harness.folder)?.before?.position;
+
+  settle();
+  const before = promised();
+  assert.equal(harness.backlog(), 2); // which only reads
+  assert.equal(promised(), before);
+  assert.ok(harness.store.owedForMs() !== undefined);
+  harness.send(1);
+  assert.equal(harness.store.owedForMs(), undefined);
+
+  settle();
+  while (harness.store.owedForMs() !== undefined) harness.store.payUp();
+  assert.equal(promised(), harness.count("SELECT max(position) FROM log"));
+});
+
 test("rows of acknowledged messages are deleted, and their pages used again", async () => {
   await using harness = await StoreHarness.open();
   const cycle = (): void => {
@@ -197,7 +223,7 @@ test("rows of acknowledged messages are deleted, and their pages used again", as
     for (let batch = 0; batch < 5; batch += 1) {
       const number = resultOf("lease", harness.run(leasing(100))[0])?.batch;
       const whole = [{ batch: (number ?? 0).toString(36) as never, decision: { kind: "ack" } as const }];
-      harness.run(ask({ op: "settle", queue, now, acks: "", each: [], whole }));
+      harness.run(ask({ op: "settle", queue, now, acks: "", each: [], whole, durable: true }));
     }
     while (harness.store.tidyUp());
   };

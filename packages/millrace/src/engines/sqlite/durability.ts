@@ -16,7 +16,9 @@ type Progress = Omit<Promised, "isDoubtful">;
 export class Durability {
   readonly #walPath: string;
   readonly #promises: PromiseFile | undefined;
+  /** How far it has come, and how far of that is promised. */
   #progress: Progress = { position: 0, nextBatch: 0, revision: 0 };
+  #promised: Progress = this.#progress;
   /** Commits stand in the log that no sync has followed. */
   #hasUnsynced = false;
   #isDoubtful = false;
@@ -34,6 +36,7 @@ export class Durability {
   /** The data was opened, and this is how far it has come. */
   opened(progress: Progress): void {
     this.#progress = progress;
+    this.#promised = progress;
     if (this.before?.isDoubtful === true) {
       this.#hasUnsynced = true;
       this.#isDoubtful = true;
@@ -55,18 +58,19 @@ export class Durability {
     this.#hasUnsynced = false;
   }
 
-  committed(progress: Progress, syncs: boolean): void {
-    if (!syncs) {
-      this.#hasUnsynced = true;
-      return;
-    }
+  /** Answers whether everything so far is on disk now. */
+  committed(progress: Progress, syncs: boolean): boolean {
     const { position, nextBatch, revision } = this.#progress;
-    // A transaction that only read synced nothing.
-    if (position === progress.position && nextBatch === progress.nextBatch && revision === progress.revision) return;
+    const hasWritten =
+      position !== progress.position || nextBatch !== progress.nextBatch || revision !== progress.revision;
+    this.#progress = progress;
+    if (!syncs) this.#hasUnsynced = true;
+    if (!syncs || !hasWritten) return false; // a transaction that only read syncs nothing
     this.#hasUnsynced = false;
     this.#isDoubtful = false;
-    this.#progress = progress;
+    this.#promised = progress;
     this.#write();
+    return true;
   }
 
   /** A commit or a checkpoint failed at the disk. */
@@ -80,6 +84,6 @@ export class Durability {
   }
 
   #write(): void {
-    this.#promises?.write({ ...this.#progress, isDoubtful: this.#isDoubtful });
+    this.#promises?.write({ ...this.#promised, isDoubtful: this.#isDoubtful });
   }
 }

@@ -39,7 +39,7 @@ import { readRecord } from "./record.ts";
 import { sendFrameLength, writeSendFrame } from "./send-frame.ts";
 import type { Standing } from "./standings-frame.ts";
 import { ThreadLink } from "./thread-link.ts";
-import type { AnsweredRequest, StoreLink, Urgency } from "./thread-link.ts";
+import type { AnsweredRequest, StoreLink } from "./thread-link.ts";
 
 /** How often a recount that lost its object begins anew. */
 const mostLosses = 20;
@@ -130,11 +130,11 @@ class SqliteEngine implements StorageEngine {
     return { batch: batchId(result.batch), messages: readLeasedFrame(answer.bytes, result), ...receipt };
   }
 
-  async settle(queue: QueueId, { each, whole, isPatient = false }: SettleRequest): Promise<SettleReceipt> {
+  async settle(queue: QueueId, { each, whole, durable = true }: SettleRequest): Promise<SettleReceipt> {
     const isAckOnly = each.every(({ lease, decision }) => decision.kind === "ack" && /^[^ ]+$/.test(lease));
     const decided = isAckOnly ? { acks: each.map(({ lease }) => lease).join(" "), each: [] } : { acks: "", each };
-    const request = { op: "settle", queue, now: this.#clock.now(), ...decided, whole } as const;
-    const { answer, result } = await this.#ask(request, isPatient ? "patient" : "synced");
+    const request = { op: "settle", queue, now: this.#clock.now(), ...decided, whole, durable } as const;
+    const { answer, result } = await this.#ask(request);
     const { done, late, stale } = result;
     return { done, late, stale, ...receiptOf(answer, queue) };
   }
@@ -266,9 +266,8 @@ class SqliteEngine implements StorageEngine {
 
   async #ask<O extends Exclude<Operation, "send">>(
     request: RequestOf<O>,
-    urgency: Urgency = laneOf(request),
   ): Promise<{ readonly answer: AnsweredRequest; readonly result: Results[O] }> {
-    const answer = await this.#link.ask(0, () => request, urgency);
+    const answer = await this.#link.ask(0, () => request, laneOf(request));
     return { answer, result: answer.result as Results[O] };
   }
 }

@@ -91,6 +91,7 @@ export class Ledger {
   readonly #newlyDead = new DeadRunCollector();
   #firstNewBatch = 1;
   #mustFold = false;
+  #mustNote = false;
 
   // What changed since the last fold.
   readonly #unfolded = new Set<QueueState>();
@@ -269,7 +270,7 @@ export class Ledger {
   record(): void {
     this.tables.log.flush();
     const dead = this.#newlyDead.flush();
-    if (this.#changed.size === 0 && dead.length === 0 && !this.#mustFold) return;
+    if (this.#changed.size === 0 && dead.length === 0 && !this.#mustFold && !this.#mustNote) return;
     this.dead.add(dead);
     for (const queue of this.#changed) this.#unfolded.add(queue);
     for (const [batch, queue] of this.#changedLeases) this.#unfoldedLeases.set(batch, queue);
@@ -280,6 +281,12 @@ export class Ledger {
     this.#changedLeases.clear();
     this.#firstNewBatch = this.#nextBatch;
     this.#mustFold = false;
+    this.#mustNote = false;
+  }
+
+  /** Makes the next `record` write something, so that there is something to sync. */
+  noteAnyway(): void {
+    this.#mustNote = true;
   }
 
   /** Makes the next `record` a fold, so that an opening has nothing to replay. */

@@ -47,7 +47,7 @@ export interface LeaseMessage extends Timed {
   readonly durable: boolean;
 }
 
-export interface SettleMessage extends Timed, SettleRequest {
+export interface SettleMessage extends Timed, Required<SettleRequest> {
   readonly op: "settle";
   /**
    * Leases to acknowledge, before `each`, with a space between two; empty: none. A hundred of them take 9 to 18 µs from one thread
@@ -238,7 +238,7 @@ export type Step = Sends | Exclude<Request, SendMessage>;
 export type Lane = "swift" | "synced";
 
 export function laneOf(request: Request): Lane {
-  return request.op === "lease" && !request.durable ? "swift" : "synced";
+  return (request.op === "lease" || request.op === "settle") && !request.durable ? "swift" : "synced";
 }
 
 export interface RequestMessage {

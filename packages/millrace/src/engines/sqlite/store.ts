@@ -56,6 +56,11 @@ class Group {
   }
 }
 
+/** Settlements that are answered at once are on disk so much later, ms. */
+const mostOwedMs = 10;
+/** And when that failed, tried again after so long. */
+const owedAgainMs = 1_000;
+
 /** Dead positions at which they are deleted even though requests wait. */
 const cleanUpAt = 10 * slicePositions;
 
@@ -94,6 +99,8 @@ export class Store {
   #unreadable = 0;
   /** Whether a commit waits for the disk. */
   #syncs = true;
+  /** When the first settlement was answered that is not on disk yet; `undefined`: all are. By the process's own clock, ms. */
+  #owesSince: number | undefined;
   readonly #durability: Durability;
   readonly #place: FilePlace;
   /** The newest copy; whoever runs the store starts it, and gives it its turns. */
@@ -150,6 +157,24 @@ export class Store {
         positions: messages.map(({ position }) => position),
       }),
     );
+  }
+
+  /** Puts settlements on disk that were answered before they were, when that is long enough ago. */
+  payUp(): void {
+    if (this.#owesSince === undefined || performance.now() - this.#owesSince < mostOwedMs) return;
+    try {
+      this.#transaction((ledger) => ledger.noteAnyway());
+    } catch (error) {
+      this.#owesSince = performance.now() + owedAgainMs;
+      this.#rollBack();
+      throw error;
+    }
+  }
+
+  /** How long until `payUp` has something to do, ms; `undefined`: nothing is owed. */
+  owedForMs(): number | undefined {
+    if (this.#owesSince === undefined) return undefined;
+    return Math.max(0, this.#owesSince + mostOwedMs - performance.now());
   }
 
   /** Does one slice of what needs doing while nothing waits; answers whether there may be more. */
@@ -227,7 +252,7 @@ export class Store {
       this.#durability.failed();
       throw new MillraceError("UNKNOWN_OUTCOME", "The disk failed while it stored this", { cause: error });
     }
-    this.#durability.committed(this.#progress(ledger), syncs);
+    if (this.#durability.committed(this.#progress(ledger), syncs)) this.#owesSince = undefined;
     if (ledger.damaged.length > 0) this.#damaged.push(...ledger.damaged.splice(0));
     return result;
   }
@@ -292,6 +317,7 @@ export class Store {
       }
       case "settle": {
         const { result, woken } = settle(ledger, request);
+        if (!request.durable) this.#owesSince ??= performance.now();
         group.touch(request.queue, false, request.now);
         for (const { id } of woken) group.touch(id, true, request.now);
         return result;

@@ -62,9 +62,6 @@ export interface AnsweredRequest {
   readonly bytes: Buffer;
 }
 
-/** `patient`: synced, and taken along with others that are, or when nothing else is on its way to the disk. */
-export type Urgency = Lane | "patient";
-
 /** Who waits for an answer. Thousands do at once, so that it keeps nothing of what was asked. */
 interface Asked {
   /** Bytes it takes. */
@@ -76,7 +73,7 @@ interface Asked {
 }
 
 interface Waiting {
-  readonly urgency: Urgency;
+  readonly lane: Lane;
   readonly what: SendFrameBytes | Writer;
   readonly asked: Asked;
 }
@@ -98,7 +95,7 @@ export class ThreadLink {
   readonly #exited: Promise<unknown>;
   #state: "open" | "closing" | "closed" | "broken" = "open";
   #failure: MillraceError | undefined;
-  readonly #waiting: Record<Urgency, Waiting[]> = { swift: [], synced: [], patient: [] };
+  readonly #waiting: Record<Lane, Waiting[]> = { swift: [], synced: [] };
   #waitingSize = 0;
   /** In the order they were posted, which is the order they are answered in, lane by lane. */
   readonly #inFlight: Record<Lane, Asked[]> = { swift: [], synced: [] };
@@ -179,18 +176,18 @@ export class ThreadLink {
   }
 
   /** Asks the thread for anything else. `write` writes the `size` bytes that the request refers to. */
-  async ask(size: number, write: Writer, urgency: Urgency = "synced"): Promise<AnsweredRequest> {
+  async ask(size: number, write: Writer, lane: Lane = "synced"): Promise<AnsweredRequest> {
     this.#assertRoom(size);
-    return await this.#enqueue(urgency, write, { size, isShared: false });
+    return await this.#enqueue(lane, write, { size, isShared: false });
   }
 
   async #enqueue(
-    urgency: Urgency,
+    lane: Lane,
     what: Waiting["what"],
     { size, isShared }: Pick<Asked, "size" | "isShared">,
   ): Promise<AnsweredRequest> {
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting[urgency].push({ urgency, what, asked: { size, isShared, resolve, reject } });
+      this.#waiting[lane].push({ lane, what, asked: { size, isShared, resolve, reject } });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -223,8 +220,7 @@ export class ThreadLink {
   }
 
   get #waitingCount(): number {
-    const { swift, synced, patient } = this.#waiting;
-    return swift.length + synced.length + patient.length;
+    return this.#waiting.swift.length + this.#waiting.synced.length;
   }
 
   #schedule(): void {
@@ -239,10 +235,8 @@ export class ThreadLink {
   #flush(): void {
     const batch = this.#waiting.swift.splice(0);
     let size = batch.reduce((sum, { asked }) => sum + asked.size, 0);
-    const { synced, patient } = this.#waiting;
-    const most = synced.length > 0 ? syncedMessages : 1;
-    if (this.#messages.length < most) {
-      synced.push(...patient.splice(0));
+    const { synced } = this.#waiting;
+    if (this.#messages.length < syncedMessages) {
       let count = 0;
       for (const each of synced) {
         const isFirst = count === 0 && this.#inFlightCount === 0;
@@ -267,7 +261,7 @@ export class ThreadLink {
     let openEnd = 0;
     let end = 0;
     let synced = 0;
-    for (const { urgency, what, asked } of batch) {
+    for (const { lane, what, asked } of batch) {
       try {
         if (typeof what === "function") {
           steps.push(what(buffer ?? noBytes, end));
@@ -280,9 +274,9 @@ export class ThreadLink {
           else steps.push((open = { sends: 1, at, isShared: asked.isShared }));
           openEnd = at + asked.size;
         }
-        this.#inFlight[urgency === "swift" ? "swift" : "synced"].push(asked);
+        this.#inFlight[lane].push(asked);
         this.#inFlightCount += 1;
-        if (urgency !== "swift") synced += 1;
+        if (lane === "synced") synced += 1;
         this.#inFlightSize += asked.size;
       } catch (error) {
         // What cannot be written was never asked; the others do not suffer for it.

@@ -86,6 +86,7 @@ function serve(store: Store, folder: string, shared: Buffer): void {
         const lanes = Map.groupBy(waiting, ({ request }) => laneOf(request));
         answer(store, "swift", lanes.get("swift"));
         answer(store, "synced", lanes.get("synced"));
+        tidy(() => store.payUp());
         for (const damaged of store.takeDamaged()) tellSetAside(folder, damaged);
         tidy(() => store.keepUp());
         store.copy?.start(turn, turn);
@@ -114,10 +115,13 @@ function serve(store: Store, folder: string, shared: Buffer): void {
   const tidyWhenIdle = (): void => {
     clearTimeout(idleTimer);
     const slice = (): void => {
-      if (isCopying()) return; // it ends with a turn
-      if (tidy(() => store.tidyUp()) === true) idleTimer = setTimeout(slice, 0);
+      if (store.copy?.holdsStore !== true) tidy(() => store.payUp());
+      // While a copy is being made nothing is tidied up; it ends with a turn.
+      const isMore = !isCopying() && tidy(() => store.tidyUp()) === true;
+      const waitMs = isMore ? 0 : store.owedForMs();
+      if (waitMs !== undefined) idleTimer = setTimeout(slice, waitMs);
     };
-    idleTimer = setTimeout(slice, idleMs);
+    idleTimer = setTimeout(slice, store.owedForMs() ?? idleMs);
   };
 
   port.on("message", (message: ToThread) => {
