@@ -79,6 +79,7 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
         const startedAt = performance.now();
         await millrace.pause(queue, false);
         while ((await millrace.backlog(queue)) > 0) await delay(pollMs);
+        await millrace.pause(queue, true); // is on disk when it is answered, and all that was settled before with it
         const ms = performance.now() - startedAt;
         const cpuUs = cpu(messages);
         const facts = counted(messages);
