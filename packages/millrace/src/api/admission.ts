@@ -1,6 +1,6 @@
 // Who may come in: judged from the headers and the path of a request, before its body is read.
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { MillraceError } from "../core/index.ts";
 import { tokenOf } from "./credentials.ts";
 import { requireScope } from "./principal.ts";
@@ -14,13 +14,21 @@ export interface Gate {
   readonly requestLimit: RequestLimit;
 }
 
+/** What is known of a request before its body; those of node:http are some. */
+export interface RequestHead {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  /** By lower-case name. */
+  readonly headers: IncomingHttpHeaders;
+}
+
 const nobody: Principal = { id: "", name: "nobody", scopes: [], queues: [] };
 
 /**
  * `account`: the one that the path names; `undefined` where it names none.
  * Throws `UNAUTHORIZED`, `FORBIDDEN`, `ROUTE_NOT_FOUND` and `REQUEST_LIMIT_REACHED`.
  */
-export function admit(route: Route, request: IncomingMessage, account: string | undefined, gate: Gate): Principal {
+export function admit(route: Route, request: RequestHead, account: string | undefined, gate: Gate): Principal {
   if (route.needs === "nothing") return nobody;
   const token = tokenOf((name) => headerOf(request, name));
   const principal = gate.authenticate(token);
@@ -34,12 +42,12 @@ export function admit(route: Route, request: IncomingMessage, account: string | 
   return principal;
 }
 
-export function noRoute({ method, url = "" }: IncomingMessage): MillraceError {
+export function noRoute({ method, url = "" }: RequestHead): MillraceError {
   const path = url.split("?", 1)[0] ?? "";
   return new MillraceError("ROUTE_NOT_FOUND", `No route for ${method} ${path.slice(0, 200)}`);
 }
 
-export function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+export function headerOf({ headers }: RequestHead, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

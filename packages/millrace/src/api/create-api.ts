@@ -8,6 +8,7 @@ import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backups.ts";
 import { consumerRoutes } from "./consumers.ts";
 import type { ApiDependencies } from "./dependencies.ts";
+import { Listeners } from "./listeners.ts";
 import { messageRoutes } from "./messages.ts";
 import { extensionRoutes } from "./extensions.ts";
 import { registerHealth } from "./health.ts";
@@ -44,7 +45,7 @@ export function createApi(dependencies: ApiDependencies): Api {
   const stopping = new AbortController();
   const tails = new Tails(dependencies);
   const routes = routesOf(dependencies, tails);
-  const server = buildServer({
+  const { server, connections } = buildServer({
     routes,
     takesUpgrade: (request) => tails.takes(request),
     accountId: dependencies.accountId,
@@ -60,15 +61,19 @@ export function createApi(dependencies: ApiDependencies): Api {
     document ??= JSON.stringify(openApiDocument(routes, dependencies.version ?? "0.0.0"));
     return reply.header("content-type", "application/json").send(document);
   });
+  const listeners = new Listeners(server);
   const close = async (): Promise<void> => {
     stopping.abort();
     tails[Symbol.dispose]();
     // Connections on which nothing was ever asked count as busy for Node, so what is left after the grace is cut off.
-    const timer = setTimeout(() => server.server.closeAllConnections(), closeGraceMs);
-    await server.close();
+    const timer = setTimeout(() => {
+      connections.closeAll();
+      server.server.closeAllConnections();
+    }, closeGraceMs);
+    await Promise.all([server.close(), listeners[Symbol.asyncDispose]()]);
     clearTimeout(timer);
   };
-  return { server, listen: async (options) => await server.listen(options), close, [Symbol.asyncDispose]: close };
+  return { server, listen: async (address) => await listeners.open(address), close, [Symbol.asyncDispose]: close };
 }
 
 function routesOf(dependencies: ApiDependencies, tails: Tails): readonly Route[] {

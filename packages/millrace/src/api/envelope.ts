@@ -1,9 +1,9 @@
 // Answers as JSON text: the envelope around a result, and what is told of a refusal.
 
-import type { IncomingMessage } from "node:http";
 import type { ErrorCode, Logger } from "../core/index.ts";
 import type { Plane } from "../contract/index.ts";
 import type { Envelope } from "../contract/rest/index.ts";
+import type { RequestHead } from "./admission.ts";
 import { failureOf } from "./failure.ts";
 import type { Failure } from "./failure.ts";
 import { ResultText } from "./route.ts";
@@ -32,7 +32,7 @@ export function envelopeText({ result, info, messages }: Omit<Answer<unknown>, "
 /** Makes the answer to what a request threw, and logs it. */
 export function refusalOf(
   thrown: unknown,
-  request: IncomingMessage,
+  request: RequestHead,
   { plane = "control", tooLarge }: { readonly plane?: Plane | undefined; readonly tooLarge?: ErrorCode | undefined },
   logger: Logger,
 ): Failure {

@@ -2,18 +2,18 @@
 // They are answered beside the framework, which costs a push more than all the rest of its way through this layer. Whatever is
 // unusual about a request (a query, another account, a bad token, a chunked or overlong body, a server that stops) is left to
 // the framework with its body unread, so there is one place that knows how to refuse it.
+//
+// They come in through two doors: off the connection itself (plain-connections.ts), and, when something unusual came before them
+// on their connection, as requests of node:http (fast-requests.ts).
 
-import { Buffer } from "node:buffer";
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { Logger } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
 import { admit, headerOf } from "./admission.ts";
-import type { Gate } from "./admission.ts";
+import type { Gate, RequestHead } from "./admission.ts";
 import { apiRoot } from "./api-root.ts";
-import { envelopeHeaders, envelopeText, refusalOf } from "./envelope.ts";
+import { envelopeText, refusalOf } from "./envelope.ts";
 import { originOf } from "./origin.ts";
 import type { Principal } from "./principal.ts";
-import { endOf } from "./request-end.ts";
 import type { Answer, Route } from "./route.ts";
 
 export interface LaneOptions extends Gate {
@@ -23,15 +23,22 @@ export interface LaneOptions extends Gate {
   readonly stopping: AbortSignal;
 }
 
-/** Puts the lane before the framework that listens to this server already. */
-export function layFastLane(server: Server, options: LaneOptions): void {
-  const takes = fastLane(options);
-  const listeners = server.listeners("request") as RequestListener[];
-  server.removeAllListeners("request");
-  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-    if (takes(request, response)) return;
-    for (const listener of listeners) listener.call(server, request, response);
-  });
+/** A request as far as its head tells: the same head always makes the same. */
+export interface LaneRequest {
+  readonly route: Route;
+  readonly head: RequestHead;
+  readonly params: Readonly<Record<string, string>>;
+  readonly header: (name: string) => string | undefined;
+  readonly contentType: string | undefined;
+  readonly origin: string;
+}
+
+/** Who waits for the answer. */
+export interface LaneClient {
+  /** Called once. `headers`: beside the usual ones. */
+  answer(status: number, text: string, headers?: Readonly<Record<string, string>>): void;
+  /** Made for a request that waits: aborted when its client goes away or the server stops. */
+  goneOrStopping(): AbortSignal;
 }
 
 const queuePath = "/queues/{queue_id}";
@@ -39,112 +46,77 @@ const idLength = 32;
 const idPattern = /^[0-9a-f]{32}$/;
 const noQuery = {};
 
-/** Answers a request, or says `false` and has not touched it. */
-function fastLane(options: LaneOptions): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const { accountId, stopping } = options;
-  const start = `${apiRoot}/accounts/${accountId}/queues/`;
-  const idEnd = start.length + idLength;
-  const byAction = new Map<string, Route>();
-  for (const route of options.routes) {
-    const isJson = route.upload === undefined && route.download === undefined;
-    if (isJson && route.plane !== "control" && route.method === "POST" && route.path.startsWith(`${queuePath}/`)) {
-      byAction.set(route.path.slice(queuePath.length), route);
+export class FastLane {
+  /** How the path of every request begins that the lane takes. */
+  readonly start: string;
+  readonly #options: LaneOptions;
+  readonly #byAction = new Map<string, Route>();
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    this.start = `${apiRoot}/accounts/${options.accountId}/queues/`;
+    for (const route of options.routes) {
+      const isJson = route.upload === undefined && route.download === undefined;
+      if (isJson && route.plane !== "control" && route.method === "POST" && route.path.startsWith(`${queuePath}/`)) {
+        this.#byAction.set(route.path.slice(queuePath.length), route);
+      }
     }
   }
-  return (request, response) => {
-    const { url = "", method, headers, httpVersionMinor } = request;
-    if (method !== "POST" || !url.startsWith(start) || stopping.aborted) return false;
-    const route = byAction.get(url.slice(idEnd));
-    const queueId = url.slice(start.length, idEnd);
-    if (route === undefined || !idPattern.test(queueId)) return false;
-    // The parser has seen to it that there is one length, in digits.
-    const length = Number(headers["content-length"]);
-    if (httpVersionMinor !== 1 || headers.host === undefined) return false;
-    if (!(length <= (route.maxBytes ?? limits.request.jsonBytes)) || headers["transfer-encoding"] !== undefined)
-      return false;
-    let principal: Principal;
+
+  /** `undefined`: the request is for the framework. `length`: of its body; it has passed a parser. */
+  recognise(head: RequestHead, length: number): LaneRequest | undefined {
+    const { url = "", method, headers } = head;
+    if (method !== "POST" || !url.startsWith(this.start) || headers.host === undefined) return undefined;
+    const idEnd = this.start.length + idLength;
+    const route = this.#byAction.get(url.slice(idEnd));
+    const queueId = url.slice(this.start.length, idEnd);
+    if (route === undefined || !idPattern.test(queueId)) return undefined;
+    if (!(length <= (route.maxBytes ?? limits.request.jsonBytes))) return undefined;
+    return {
+      route,
+      head,
+      params: { account_id: this.#options.accountId, queue_id: queueId },
+      header: (name) => headerOf(head, name),
+      contentType: headers["content-type"],
+      origin: originOf(head),
+    };
+  }
+
+  /** Who asks; `undefined`: the framework shall refuse it. */
+  admit({ route, head }: LaneRequest): Principal | undefined {
+    if (this.#options.stopping.aborted) return undefined;
     try {
-      principal = admit(route, request, accountId, options);
+      return admit(route, head, this.#options.accountId, this.#options);
     } catch {
-      return false;
+      return undefined;
     }
-    readBody(request, length, (bytes) => {
-      serve(route, { queueId, principal, bytes, request, response }, options);
-    });
-    return true;
-  };
-}
-
-/** Calls once with the whole body; never when the connection breaks before. */
-function readBody(request: IncomingMessage, length: number, whole: (bytes: Buffer | undefined) => void): void {
-  if (length === 0) {
-    request.resume();
-    whole(undefined);
-    return;
   }
-  let pieces: Buffer[] | undefined;
-  let missing = length;
-  request.on("data", (piece: Buffer) => {
-    missing -= piece.length;
-    if (pieces === undefined && missing === 0) {
-      whole(piece); // nearly always
-      return;
+
+  /** Never throws. `bytes` are read before this returns. */
+  serve(request: LaneRequest, principal: Principal, bytes: Uint8Array | undefined, client: LaneClient): void {
+    const { route, head, params, header, contentType, origin } = request;
+    const fail = (thrown: unknown): void => {
+      const { status, headers, envelope } = refusalOf(thrown, head, route, this.#options.logger);
+      client.answer(status, JSON.stringify(envelope), headers);
+    };
+    const succeed = (answer: Answer<unknown>): void => {
+      let text: string;
+      try {
+        text = envelopeText(answer);
+      } catch (error) {
+        fail(error);
+        return;
+      }
+      client.answer(answer.status ?? 200, text);
+    };
+    try {
+      const goneOrStopping = (): AbortSignal => client.goneOrStopping();
+      const call = { params, query: noQuery, bytes, contentType, header, principal, goneOrStopping, origin };
+      const served = route.serve(call);
+      if (served instanceof Promise) served.then(succeed, fail);
+      else succeed(served);
+    } catch (error) {
+      fail(error);
     }
-    pieces ??= [];
-    pieces.push(piece);
-    if (missing === 0) whole(Buffer.concat(pieces, length));
-  });
-}
-
-interface LaneCall {
-  readonly queueId: string;
-  readonly principal: Principal;
-  readonly bytes: Buffer | undefined;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-}
-
-function serve(route: Route, call: LaneCall, { accountId, stopping, logger }: LaneOptions): void {
-  const { queueId, principal, bytes, request, response } = call;
-  const succeed = (answer: Answer<unknown>): void => {
-    send(response, answer.status ?? 200, envelopeText(answer));
-  };
-  const fail = (thrown: unknown): void => {
-    const { status, headers, envelope } = refusalOf(thrown, request, route, logger);
-    send(response, status, JSON.stringify(envelope), headers);
-  };
-  try {
-    const served = route.serve({
-      params: { account_id: accountId, queue_id: queueId },
-      query: noQuery,
-      bytes,
-      contentType: request.headers["content-type"],
-      header: (name) => headerOf(request, name),
-      principal,
-      goneOrStopping: () => endOf(request, response, stopping),
-      origin: originOf(request),
-    });
-    if (served instanceof Promise) served.then(succeed).catch(fail);
-    else succeed(served);
-  } catch (error) {
-    fail(error);
   }
 }
-
-/** One string, so that head and body go out in one write. */
-function send(
-  response: ServerResponse,
-  status: number,
-  text: string,
-  more: Readonly<Record<string, string>> = noHeaders,
-): void {
-  const length = Buffer.byteLength(text);
-  const headers = [...usualHeaders, "content-length", String(length)];
-  for (const name of Object.keys(more)) headers.push(name, more[name] ?? "");
-  response.writeHead(status, headers);
-  // What is ASCII is written faster as what it is.
-  response.end(text, length === text.length ? "latin1" : "utf8");
-}
-
-const usualHeaders = Object.entries(envelopeHeaders).flat();
-const noHeaders = {};

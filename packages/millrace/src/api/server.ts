@@ -11,9 +11,11 @@ import { admit, headerOf, noRoute } from "./admission.ts";
 import type { Gate } from "./admission.ts";
 import { apiRoot } from "./api-root.ts";
 import { envelopeHeaders, envelopeText, refusalOf } from "./envelope.ts";
-import { layFastLane } from "./fast-lane.ts";
+import { FastLane } from "./fast-lane.ts";
+import { layFastLane } from "./fast-requests.ts";
 import { answerBrokenConnection, checkHost, closeAfter, serverOptions, tendEdges } from "./http-edges.ts";
 import { originOf } from "./origin.ts";
+import { PlainConnections } from "./plain-connections.ts";
 import type { Principal } from "./principal.ts";
 import { endOf } from "./request-end.ts";
 import type { Answer, Route } from "./route.ts";
@@ -30,7 +32,13 @@ export interface ServerOptions extends Gate {
 /** Waits for a whole request at most this long; uploads included. */
 const requestDeadlineMs = 120_000;
 
-export function buildServer(options: ServerOptions): FastifyInstance {
+export interface BuiltServer {
+  readonly server: FastifyInstance;
+  /** Those that are not node:http's yet. */
+  readonly connections: PlainConnections;
+}
+
+export function buildServer(options: ServerOptions): BuiltServer {
   const takesUpgrade = (request: IncomingMessage): boolean => {
     if (options.takesUpgrade(request)) return true;
     closeAfter(server.server, request);
@@ -47,7 +55,9 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     frameworkErrors: (error, request, reply) => void fail(options.logger, request, reply, error),
   });
   tendEdges(server.server);
-  layFastLane(server.server, options);
+  const lane = new FastLane(options);
+  layFastLane(server.server, lane, options.stopping);
+  const connections = new PlainConnections(server.server, lane, options.stopping);
   server.addHook("onRequest", (request, _reply, done) => {
     checkHost(request.raw);
     done();
@@ -58,7 +68,7 @@ export function buildServer(options: ServerOptions): FastifyInstance {
     registerRoutes(api, options);
     done();
   });
-  return server;
+  return { server, connections };
 }
 
 /** What is known of a request once its headers were judged. */
@@ -126,8 +136,8 @@ async function serve(
     contentType,
     header: (name) => headerOf(request.raw, name),
     principal,
-    goneOrStopping: () => endOf(request.raw, reply.raw, stopping),
-    origin: originOf(request.raw),
+    goneOrStopping: () => endOf(request.raw.socket, (listener) => reply.raw.once("close", listener), stopping),
+    origin: originOf(request.raw, request.raw.socket),
   });
   return succeed(reply, answer);
 }

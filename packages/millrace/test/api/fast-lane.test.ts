@@ -159,7 +159,15 @@ test("a body that comes in pieces is put together, and one that is cut off store
   const nextRequest = async (): Promise<IncomingMessage> =>
     ((await once(harness.api.server.server, "request")) as [IncomingMessage])[0];
 
-  const slow = await wire.connect();
+  /** A connection of node:http, which it is for good after something unusual. */
+  const connect = async (): Promise<Socket> => {
+    const socket = await wire.connect();
+    socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    await once(socket, "data");
+    return socket;
+  };
+
+  const slow = await connect();
   const slowRequest = nextRequest();
   slow.write(`${head}\r\n\r\n`);
   const arriving = await slowRequest;
@@ -173,7 +181,8 @@ test("a body that comes in pieces is put together, and one that is cut off store
   assert.match(answer, /^HTTP\/1\.1 200 /);
   slow.destroy();
 
-  const gone = await wire.connect();
+  const gone = await connect();
+  framework();
   const goneRequest = nextRequest();
   gone.write(`${head}\r\n\r\n${body.slice(0, 5)}`);
   const broken = await goneRequest;
