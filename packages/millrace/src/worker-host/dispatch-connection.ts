@@ -22,13 +22,6 @@ export type DispatchOutcome =
   | { readonly kind: "answered"; readonly answer: DispatchAnswer }
   | Exclude<DeliveryOutcome, { readonly kind: "completed" }>;
 
-/** A batch that the dispatcher has. */
-interface UnderWay {
-  readonly signal: AbortSignal;
-  readonly onAbort: () => void;
-  readonly resolve: (outcome: DispatchOutcome) => void;
-}
-
 /** The first byte of an answer says that the batch is about to reach the handler; the rest is the result. */
 const receipt = 0x0a;
 /** A result of 100 messages takes 10 kB; the text of an error may be long. */
@@ -37,7 +30,10 @@ const mostAnswerBytes = 16_777_216;
 export class DispatchConnection {
   readonly #socket: Socket;
   readonly #reader = new HttpMessageReader(() => mostAnswerBytes);
-  #underWay: UnderWay | undefined;
+  /** Takes what becomes of the batch that the dispatcher has. */
+  #underWay: ((outcome: DispatchOutcome) => void) | undefined;
+  /** Listened to from one batch to the next, which usually come with the same. */
+  #signal: AbortSignal | undefined;
   /** One for all batches: setting it anew costs less than another. */
   #overdue: NodeJS.Timeout | undefined;
   #wallTimeMs = 0;
@@ -53,6 +49,7 @@ export class DispatchConnection {
     });
     this.#socket.on("close", () => {
       clearTimeout(this.#overdue);
+      this.#listenTo(undefined);
       onClose();
       this.#finish(this.#broken());
     });
@@ -70,9 +67,8 @@ export class DispatchConnection {
   /** Never rejects. */
   async deliver(delivery: Delivery, { signal, wallTimeMs }: DeliverOptions): Promise<DispatchOutcome> {
     return await new Promise((resolve) => {
-      const onAbort = (): void => this.#end({ kind: "cancelled" });
-      this.#underWay = { signal, onAbort, resolve };
-      signal.addEventListener("abort", onAbort);
+      this.#underWay = resolve;
+      this.#listenTo(signal);
       this.#watch(wallTimeMs);
       this.#socket.write(encodeDelivery(delivery, requestHead));
     });
@@ -81,6 +77,17 @@ export class DispatchConnection {
   close(): void {
     this.#socket.destroy();
   }
+
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    if (this.#underWay !== undefined) this.#end({ kind: "cancelled" });
+  };
 
   #watch(wallTimeMs: number): void {
     if (this.#overdue !== undefined && this.#wallTimeMs === wallTimeMs) {
@@ -140,8 +147,7 @@ export class DispatchConnection {
     if (underWay === undefined) return;
     this.#underWay = undefined;
     this.#idleSince = performance.now();
-    underWay.signal.removeEventListener("abort", underWay.onAbort);
-    underWay.resolve(outcome);
+    underWay(outcome);
   }
 }
 

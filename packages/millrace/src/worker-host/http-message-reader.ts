@@ -41,6 +41,8 @@ export class HttpMessageReader {
   /** Pushed and not read yet. */
   #rest: Buffer = none;
   #head: HttpHead = { start: "", headers: new Map() };
+  /** What `#head` was read from: of one connection most heads are alike. */
+  #headText: string | undefined;
   /** Bytes that are missing of the body, or of a chunk's data. */
   #missing = 0;
   #most = 0;
@@ -88,7 +90,9 @@ export class HttpMessageReader {
     if (Math.max(end, end < 0 ? this.#rest.length : 0) > mostHeadBytes)
       throw new HttpSyntaxError("The head is too long");
     if (end < 0) return false;
-    this.#head = parseHead(this.#rest.toString("latin1", 0, end));
+    const text = this.#rest.toString("latin1", 0, end);
+    if (text !== this.#headText) this.#head = parseHead(text);
+    this.#headText = text;
     this.#skip(end + headEnd.length);
     this.#most = this.#mostBodyBytes(this.#head);
     const length = bodyLength(this.#head);
