@@ -29,6 +29,11 @@ export class BatchesAhead {
     return this.#waiting.length;
   }
 
+  /** How many messages are in them. */
+  get messages(): number {
+    return this.#waiting.reduce((sum, { leased }) => sum + leased.messages.length, 0);
+  }
+
   add(each: BatchAhead): void {
     const until = after(this.#options.clock.now(), aheadFor);
     this.#waiting.push({ ...each, until });

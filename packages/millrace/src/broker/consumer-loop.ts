@@ -6,6 +6,7 @@
 // facts and call `#advance`; the loop takes a bounded batch when it is ready.
 
 import {
+  acksAll,
   after,
   aheadFor,
   averageTime,
@@ -94,7 +95,9 @@ export class ConsumerLoop {
   static #created = 0;
   readonly #dependencies: ConsumerLoopDependencies;
   readonly #alarmKey: string;
-  readonly #deliveries = new Map<AbortController, Promise<void>>();
+  readonly #deliveries = new Set<Promise<void>>();
+  /** Ends all deliveries, those that would still begin too: aborted by a stop alone. */
+  readonly #cancelling = new AbortController();
   /** Of these, those whose handler has not ended. */
   #running = 0;
   readonly #ahead: BatchesAhead;
@@ -169,13 +172,11 @@ export class ConsumerLoop {
   async stop(signal?: AbortSignal): Promise<void> {
     this.#stopped = true;
     this.#advance();
-    const cancelAll = (): void => {
-      for (const controller of this.#deliveries.keys()) controller.abort();
-    };
+    const cancelAll = (): void => this.#cancelling.abort();
     if (signal?.aborted === true) cancelAll();
     signal?.addEventListener("abort", cancelAll, { once: true });
     await this.#leasing;
-    await Promise.all(this.#deliveries.values());
+    await Promise.all(this.#deliveries);
     signal?.removeEventListener("abort", cancelAll);
   }
 
@@ -325,7 +326,6 @@ export class ConsumerLoop {
   }
 
   #start({ batch, leased }: BatchAhead, place: { readonly slot: Slot; readonly since: EpochMs }): void {
-    const controller = new AbortController();
     this.#running += 1;
     let hasMadeRoom = false;
     const makeRoom = (): void => {
@@ -335,7 +335,7 @@ export class ConsumerLoop {
       this.#passOn(place);
       this.#advance();
     };
-    this.#track(controller, leased, this.#deliver(batch, leased, controller.signal, makeRoom), makeRoom);
+    this.#track(leased, this.#deliver(batch, leased, makeRoom), makeRoom);
   }
 
   /** A place is free again: the next batch ahead gets it at once. */
@@ -348,7 +348,7 @@ export class ConsumerLoop {
 
   /** Nobody got these: they go back without costing an attempt. */
   #giveBack(batches: readonly BatchAhead[]): void {
-    for (const { batch, leased } of batches) this.#track(new AbortController(), leased, this.#release(batch));
+    for (const { batch, leased } of batches) this.#track(leased, this.#release(batch));
   }
 
   async #release(batch: BatchId): Promise<void> {
@@ -362,7 +362,7 @@ export class ConsumerLoop {
     observe(queue, receipt.readiness);
   }
 
-  #track(controller: AbortController, leased: LeasedBatch, work: Promise<void>, atLast?: () => void): void {
+  #track(leased: LeasedBatch, work: Promise<void>, atLast?: () => void): void {
     const tracked = work
       .catch((error: unknown) => {
         // The leases end by themselves and the messages come back.
@@ -374,10 +374,10 @@ export class ConsumerLoop {
       })
       .finally(() => {
         atLast?.();
-        this.#deliveries.delete(controller);
+        this.#deliveries.delete(tracked);
         this.#advance();
       });
-    this.#deliveries.set(controller, tracked);
+    this.#deliveries.add(tracked);
   }
 
   /** Never rejects: a place that cannot be freed now is freed later, and lapses by itself if that fails too. */
@@ -395,7 +395,7 @@ export class ConsumerLoop {
   }
 
   /** `makeRoom` is called once, when the handler has ended and its batch is about to be settled. */
-  async #deliver(batch: BatchId, leased: LeasedBatch, signal: AbortSignal, makeRoom: () => void): Promise<void> {
+  async #deliver(batch: BatchId, leased: LeasedBatch, makeRoom: () => void): Promise<void> {
     const { target, settler, clock, logger, observe } = this.#dependencies;
     const queue = this.#queue;
     const consumer = this.#consumer;
@@ -403,19 +403,20 @@ export class ConsumerLoop {
     const startedAt = clock.now();
     reportDelivered(logger, { queue: queue.name, consumer, batch, messages });
     const delivery = { queue: queue.name, messages, backlog: leased.backlog };
-    const outcome = await target.deliver(consumer.script, delivery, signal);
+    const outcome = await target.deliver(consumer.script, delivery, this.#cancelling.signal);
     const result = resultOf(outcome);
     if (outcome.kind === "completed") {
       this.#averageMs = averageTime(this.#averageMs, milliseconds(Math.max(0, clock.now() - startedAt)));
     }
     this.#learnOutcome(outcome, result);
-    let decisions: readonly Decision[] = [];
+    let decisions: readonly Decision[] | undefined;
     // Asked for before the next lease is, so that both travel to the store together.
     const settling = settler.settleForGood(queue.id, consumer, (policy) => {
       if (result === undefined || policy === undefined) {
         decisions = messages.map(() => ({ kind: "release" }));
         return { each: [], whole: [{ batch, decision: { kind: "release" } }] };
       }
+      if (acksAll(result)) return { each: [], whole: [{ batch, decision: { kind: "ack" } }] };
       decisions = settleDelivery(messages, result, policy, clock.now());
       return settleRequest(batch, messages, decisions);
     });
@@ -446,9 +447,11 @@ export class ConsumerLoop {
   /** Adjusts concurrency once the batch is settled. */
   #learnDemand({ outcome }: DeliveryResult, readiness: Readiness): void {
     const failed = outcome !== "ok";
+    // What is leased ahead waits for a place too.
+    const ready = readiness.ready + this.#ahead.messages;
     this.#concurrency = reconsider(
       this.#concurrency,
-      { failed, ready: readiness.ready, batchSize: this.#consumer.batch_size },
+      { failed, ready, batchSize: this.#consumer.batch_size },
       this.#ceiling,
     );
   }

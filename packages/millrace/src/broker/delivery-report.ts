@@ -34,8 +34,8 @@ export function reportDelivered(logger: Logger, { queue, consumer, batch, messag
 export function reportSettled(
   logger: Logger,
   facts: DeliveryFacts & {
-    /** Of each message. */
-    readonly decisions: readonly Decision[];
+    /** Of each message; `undefined`: all are acknowledged. */
+    readonly decisions: readonly Decision[] | undefined;
     readonly outcome: DeliveryOutcome;
     readonly startedAt: EpochMs;
     readonly endedAt: EpochMs;
@@ -43,9 +43,13 @@ export function reportSettled(
 ): void {
   const { queue, consumer, batch, messages, decisions, outcome, startedAt, endedAt } = facts;
   const counts: Record<Decision["kind"], number> = { ack: 0, retry: 0, deadLetter: 0, drop: 0, release: 0 };
-  for (const { kind } of decisions) counts[kind] += 1;
-  const retried = messages.filter((_, index) => decisions[index]?.kind === "retry");
-  const delays = decisions.flatMap((decision) => (decision.kind === "retry" ? (decision.visibleAt ?? []) : []));
+  if (decisions === undefined) counts.ack = messages.length;
+  for (const { kind } of decisions ?? []) counts[kind] += 1;
+  const hasRetries = decisions !== undefined && counts.retry > 0;
+  const retried = hasRetries ? messages.filter((_, index) => decisions[index]?.kind === "retry") : [];
+  const delays = hasRetries
+    ? decisions.flatMap((decision) => (decision.kind === "retry" ? (decision.visibleAt ?? []) : []))
+    : [];
   const result = resultOf(outcome);
   const fields = {
     queue,
@@ -69,7 +73,7 @@ export function reportSettled(
   if (result?.outcome === "ok") logger.info("batch.completed", fields);
   else if (outcome.kind === "cancelled") logger.info("batch.returned", fields);
   else logger.warn("batch.failed", fields);
-  if (counts.deadLetter + counts.drop > 0) reportEnds(logger, facts);
+  if (decisions !== undefined && counts.deadLetter + counts.drop > 0) reportEnds(logger, { ...facts, decisions });
 }
 
 /** Messages that were given up, one by one. */

@@ -12,6 +12,13 @@ const quickMs = 20;
 /** Enough for what a Worker is done with while the store waits for the disk once. */
 const leastBatches = 4;
 const mostBatches = 32;
+/**
+ * So long the handlers shall be able to go on with what is there: a round trip to the store costs as much as several batches in it.
+ * Half of it is left when the next are asked for, so the disk may take that half.
+ */
+const workMs = 20;
+/** Beyond `leastBatches` no more than these: the batches of one round are read in one turn of the event loop. */
+const mostMessages = 640;
 const mostBytes = 4_000_000;
 /** Weight of the newest delivery in the average. */
 const newest = 0.25;
@@ -34,9 +41,17 @@ export function mostAhead(facts: {
   const { averageMs, concurrency, batchSize, backlog } = facts;
   if (averageMs === undefined || averageMs > quickMs || backlog.count === 0) return 0;
   const batchBytes = (backlog.bytes / backlog.count) * batchSize;
+  const forWork = Math.min(
+    Math.ceil((concurrency * workMs) / Math.max(1, averageMs)),
+    Math.floor(mostMessages / batchSize),
+  );
   return Math.max(
     0,
-    Math.min(mostBatches, Math.max(leastBatches, 2 * concurrency), Math.floor(mostBytes / Math.max(1, batchBytes))),
+    Math.min(
+      mostBatches,
+      Math.max(leastBatches, 2 * concurrency, forWork),
+      Math.floor(mostBytes / Math.max(1, batchBytes)),
+    ),
   );
 }
 

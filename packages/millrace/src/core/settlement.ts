@@ -73,6 +73,11 @@ export function failedDelivery(outcome: string): DeliveryResult {
   };
 }
 
+/** Whether an invocation acknowledges every message of its batch, as `resolveVerdicts` has it, without looking at the messages. */
+export function acksAll({ outcome, ackAll, retryBatch, retryMessages }: DeliveryResult): boolean {
+  return retryMessages.length === 0 && (ackAll || (outcome === "ok" && !retryBatch.retry));
+}
+
 /**
  * Resolves one invocation to a verdict for each message, in the contract's order (queues-contract.md section 3.2):
  * explicit ack, explicit retry, ackAll, retryAll, outcome. Explicit acks and `ackAll` count even when the handler failed.

@@ -5,10 +5,20 @@ import { averageTime, batchesToLease, milliseconds, mostAhead } from "../../src/
 const backlog = { count: 1_000, bytes: 200_000, oldestSentAt: undefined };
 const quick = { averageMs: milliseconds(2), concurrency: 4, batchSize: 10, backlog };
 
-test("a quick handler gets twice as many batches ahead as run at once, at least four and at most 32", () => {
-  assert.equal(mostAhead(quick), 8);
-  assert.equal(mostAhead({ ...quick, concurrency: 1 }), 4);
-  assert.equal(mostAhead({ ...quick, concurrency: 250 }), 32);
+test("a handler gets batches ahead for 20 ms of its work, at most 32 and 640 messages", () => {
+  assert.equal(mostAhead({ ...quick, concurrency: 1 }), 10);
+  assert.equal(mostAhead({ ...quick, concurrency: 2 }), 20);
+  assert.equal(mostAhead(quick), 32);
+  assert.equal(mostAhead({ ...quick, averageMs: milliseconds(0) }), 32);
+  assert.equal(mostAhead({ ...quick, concurrency: 1, batchSize: 100 }), 6);
+});
+
+test("however long its work and however large its batches, it gets twice as many ahead as run at once, at least four", () => {
+  const steady = { ...quick, averageMs: milliseconds(20) };
+  assert.equal(mostAhead({ ...steady, concurrency: 1 }), 4);
+  assert.equal(mostAhead({ ...steady, concurrency: 4 }), 8);
+  assert.equal(mostAhead({ ...steady, concurrency: 250 }), 32);
+  assert.equal(mostAhead({ ...quick, concurrency: 4, batchSize: 100 }), 8);
 });
 
 test("a slow handler, or one that nothing is known of, gets none ahead", () => {

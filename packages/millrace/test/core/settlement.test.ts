@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import {
+  acksAll,
   epochMs,
   failedDelivery,
   leaseExpired,
@@ -116,5 +117,22 @@ describe("resolveVerdicts", () => {
   test("ids that are not in the batch are ignored", () => {
     const stranger = "z" as unknown as MessageId;
     assert.deepEqual(kinds({ ...failedDelivery("exception"), explicitAcks: [stranger] }), ["retry", "retry", "retry"]);
+  });
+
+  test("who acknowledges all is told without looking at the messages, and never wrongly", () => {
+    const delay = fc.constantFrom(undefined, seconds(0), seconds(4));
+    const result: fc.Arbitrary<DeliveryResult> = fc.record({
+      outcome: fc.constantFrom("ok", "exception"),
+      ackAll: fc.boolean(),
+      retryBatch: fc.record({ retry: fc.boolean(), delay }),
+      explicitAcks: fc.subarray([a, b, c]),
+      retryMessages: fc.subarray([a, b]).map((ids) => ids.map((id) => ({ id, delay: undefined }))),
+    });
+    fc.assert(
+      fc.property(result, (each) => {
+        if (acksAll(each)) assert.deepEqual(kinds(each), ["ack", "ack", "ack"]);
+        else if (each.explicitAcks.length === 0) assert.notDeepEqual(kinds(each), ["ack", "ack", "ack"]);
+      }),
+    );
   });
 });
