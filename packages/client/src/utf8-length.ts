@@ -2,7 +2,7 @@
 
 /** Stops counting beyond `enough` and answers something larger than it. Halves of surrogate pairs count 3, as U+FFFD does. */
 export function utf8Length(text: string, enough: number): number {
-  if (text.length > enough) return text.length;
+  if (text.length > enough || !/[^\0-\x7f]/.test(text)) return text.length; // searching is twice as fast as counting
   let bytes = text.length;
   for (let at = 0; at < text.length; at += 1) {
     const unit = text.charCodeAt(at);
