@@ -107,7 +107,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
           batchSize: body?.batch_size,
           visibility: body?.visibility_timeout_ms === undefined ? undefined : milliseconds(body.visibility_timeout_ms),
           wait,
-          signal: wait === undefined ? undefined : goneOrStopping(),
+          signal: wait > 0 ? goneOrStopping() : undefined,
         });
         return { result: pulledText(messages, backlog) };
       },
@@ -245,9 +245,9 @@ function sourceOf(header: RawCall["header"]): string | undefined {
 }
 
 /** An extension: long polling, asked for by a header so that no Cloudflare client meets it. */
-function waitOf(header: RawCall["header"]): Milliseconds | undefined {
+function waitOf(header: RawCall["header"]): Milliseconds {
   const value = header("millrace-wait-seconds");
-  if (value === undefined) return undefined;
+  if (value === undefined) return milliseconds(0);
   const wait = /^\d{1,3}$/.test(value) ? Number(value) : Number.NaN;
   if (wait <= maxWaitSeconds) return seconds(wait);
   throw new MillraceError(
