@@ -552,3 +552,34 @@ test("a stopping server ends idle connections, finishes what is under way, and r
   assert.match(busy.text(), /^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n/);
   assert.equal(countIn(late.text()), 1);
 });
+
+test("a token is asked for at every request of a connection", async () => {
+  await using opened = await open();
+  const { harness, queue } = opened;
+  const token = { name: "brief", scopes: ["queues:write"] };
+  const { id, value } = await harness.must<{ id: string; value: string }>("POST", "/millrace/tokens", token);
+  const push = post(`${queue}/messages`, '{"body":1}').replace(adminToken, value);
+  const { client, text } = await connectBoth(opened);
+  for (const count of [1, 2]) {
+    client.write(push);
+    await until(() => countIn(text()) === count);
+  }
+  await harness.must("DELETE", `/millrace/tokens/${id}`);
+  client.write(push);
+  await until(() => text().includes("HTTP/1.1 403 "));
+  client.destroy();
+});
+
+test("what a stopping server cannot finish is cut off after its grace", async (context) => {
+  await using opened = await open();
+  const { harness, queue } = opened;
+  const { client } = await connectBoth(opened);
+  const { begun, go } = holdSends(harness);
+  client.write(post(`${queue}/messages`, '{"body":1}'));
+  await begun;
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const [stopped, cut] = [harness.api.close(), gone(client)];
+  context.mock.timers.tick(5_000);
+  await Promise.all([stopped, cut]);
+  go();
+});
