@@ -34,12 +34,14 @@ import type {
   Milliseconds,
   QueueRecord,
   Readiness,
+  SettleReceipt,
   SettleRequest,
   Slot,
   StorageEngine,
   WorkerConsumerRecord,
 } from "../core/index.ts";
 import { limits } from "../contract/index.ts";
+import { AcksTogether } from "./acks-together.ts";
 import type { Alarms } from "./alarms.ts";
 import { BatchesAhead } from "./batches-ahead.ts";
 import type { BatchAhead } from "./batches-ahead.ts";
@@ -101,6 +103,7 @@ export class ConsumerLoop {
   /** Of these, those whose handler has not ended. */
   #running = 0;
   readonly #ahead: BatchesAhead;
+  readonly #acks: AcksTogether;
   #averageMs: Milliseconds | undefined;
   #backlog: Backlog = { count: 0, bytes: 0, oldestSentAt: undefined };
   #queue: QueueRecord;
@@ -130,6 +133,12 @@ export class ConsumerLoop {
       this.#giveBack(batches);
     };
     this.#ahead = new BatchesAhead({ clock, alarms, alarmKey: `${this.#alarmKey}:ahead`, giveBack });
+    const settle = async (batches: readonly BatchId[]): Promise<SettleReceipt> =>
+      await dependencies.settler.settleForGood(queue.id, this.#consumer, () => ({
+        each: [],
+        whole: batches.map((batch) => ({ batch, decision: { kind: "ack" } })),
+      }));
+    this.#acks = new AcksTogether({ clock, alarms, alarmKey: `${this.#alarmKey}:acks`, settle });
   }
 
   /** Deliveries whose handler has not ended. */
@@ -212,6 +221,7 @@ export class ConsumerLoop {
     const { alarms } = this.#dependencies;
     const state = this.state();
     if (state.kind !== "leasing" && state.kind !== "atConcurrency") this.#giveBack(this.#ahead.takeAll());
+    if (!this.#isBusy) this.#acks.send();
     if (this.#leasing !== undefined) return;
     switch (state.kind) {
       case "leasing":
@@ -310,6 +320,7 @@ export class ConsumerLoop {
     const queue = this.#queue;
     const window = this.#window;
     const request = { max: window.size, window, visibility, holder, durable: false };
+    this.#acks.send();
     const outcomes = await Promise.allSettled(
       Array.from({ length: batches }, async () => await engine.lease(queue.id, request)),
     );
@@ -336,6 +347,11 @@ export class ConsumerLoop {
       this.#advance();
     };
     this.#track(leased, this.#deliver(batch, leased, makeRoom), makeRoom);
+  }
+
+  /** Handlers that run, and batches for them when they end: soon there will be more to settle. */
+  get #isBusy(): boolean {
+    return this.#running > 0 && this.#ahead.size > 0;
   }
 
   /** A place is free again: the next batch ahead gets it at once. */
@@ -411,15 +427,17 @@ export class ConsumerLoop {
     this.#learnOutcome(outcome, result);
     let decisions: readonly Decision[] | undefined;
     // Asked for before the next lease is, so that both travel to the store together.
-    const settling = settler.settleForGood(queue.id, consumer, (policy) => {
-      if (result === undefined || policy === undefined) {
-        decisions = messages.map(() => ({ kind: "release" }));
-        return { each: [], whole: [{ batch, decision: { kind: "release" } }] };
-      }
-      if (acksAll(result)) return { each: [], whole: [{ batch, decision: { kind: "ack" } }] };
-      decisions = settleDelivery(messages, result, policy, clock.now());
-      return settleRequest(batch, messages, decisions);
-    });
+    const settling =
+      result !== undefined && acksAll(result)
+        ? this.#acks.add(batch)
+        : settler.settleForGood(queue.id, consumer, (policy) => {
+            if (result === undefined || policy === undefined) {
+              decisions = messages.map(() => ({ kind: "release" }));
+              return { each: [], whole: [{ batch, decision: { kind: "release" } }] };
+            }
+            decisions = settleDelivery(messages, result, policy, clock.now());
+            return settleRequest(batch, messages, decisions);
+          });
     makeRoom();
     const receipt = await settling;
     this.#readiness = receipt.readiness;
