@@ -55,13 +55,14 @@ for (const { name, cachePages } of histories) {
     for (const [index, change] of recording.changes.entries()) {
       // The first calls make the database: each of them is tried.
       if (index % every === 0 || index < 20) {
-        await recording.check(loss.worst(), index);
-        for (let times = 0; times < tries; times += 1) await recording.check(loss.anyOf(random), index);
+        await recording.check(loss.worst(), index, { machineFails: true });
+        for (let times = 0; times < tries; times += 1)
+          await recording.check(loss.anyOf(random), index, { machineFails: true });
         tried += 1 + tries;
       }
       loss.follow(change);
     }
-    await recording.check(loss.worst(), recording.changes.length);
+    await recording.check(loss.worst(), recording.changes.length, { machineFails: true });
     context.diagnostic(`${tried} ends at ${recording.changes.length} calls, seed ${seed}`);
   });
 }

@@ -19,13 +19,13 @@ async function checkAfterFailure(recording: Recording, every: number): Promise<b
   let calls: number | undefined;
   for (const [index, change] of recording.changes.entries()) {
     if (calls !== undefined) {
-      if (calls % every === 0) await recording.check(loss.worst(), index);
+      if (calls % every === 0) await recording.check(loss.worst(), index, { machineFails: true });
       calls += 1;
     }
     if (change.kind === "failedSync") calls = 0;
     loss.follow(change);
   }
-  await recording.check(loss.worst(), recording.changes.length);
+  await recording.check(loss.worst(), recording.changes.length, { machineFails: true });
   return calls !== undefined;
 }
 

@@ -51,6 +51,8 @@ export interface Step {
   readonly run: (side: Side, scene: Scene, held: readonly MessageId[]) => Promise<unknown>;
   /** Whose messages in hand it is about. */
   readonly about?: QueueId;
+  /** Of what is answered before it is on disk: a machine that fails may forget it. */
+  readonly isSoonOnDisk?: boolean;
 }
 
 let ids = 0;
@@ -108,13 +110,27 @@ function sendTwice(queue: QueueId, sizes: readonly number[]): readonly Step[] {
   ];
 }
 
-function lease(queue: QueueId, max: number, holder: Holder = holders[0], forMs = 60_000): Step {
+interface Haste {
+  readonly durable: boolean;
+  readonly isSoonOnDisk: boolean;
+}
+
+const noHaste: Haste = { durable: true, isSoonOnDisk: false };
+
+function lease(
+  queue: QueueId,
+  max: number,
+  holder: Holder = holders[0],
+  forMs = 60_000,
+  { durable, isSoonOnDisk } = noHaste,
+): Step {
   return {
     name: `lease up to ${max} of ${short(queue)}`,
     afterMs: 1,
+    isSoonOnDisk,
     run: async ({ engine, hand }) => {
       const visibility = milliseconds(forMs);
-      const { batch, messages } = await engine.lease(queue, { max, window: undefined, visibility, holder });
+      const { batch, messages } = await engine.lease(queue, { max, window: undefined, visibility, holder, durable });
       if (batch !== undefined) for (const { id, lease: name } of messages) hand.set(id, { lease: name, batch, queue });
       return messages.map(({ id, attempts, body, source }) => ({ id, attempts, body: digest(body), source }));
     },
@@ -122,22 +138,29 @@ function lease(queue: QueueId, max: number, holder: Holder = holders[0], forMs =
 }
 
 /** Decides for what is in hand, in turns. */
-function settle(queue: QueueId, ...decisions: readonly Decision[]): Step {
+function settle(queue: QueueId, decisions: readonly Decision[], { durable, isSoonOnDisk } = noHaste): Step {
   return {
     name: `settle ${short(queue)}: ${decisions.map(({ kind }) => kind).join(", ")} in turns`,
     about: queue,
     afterMs: 1,
+    isSoonOnDisk,
     run: async ({ engine, hand }, _scene, held) => {
       const each = held.flatMap((id, index) => {
         const name = hand.get(id)?.lease;
         const decision = decisions[index % decisions.length];
         return name === undefined || decision === undefined ? [] : [{ lease: name, decision }];
       });
-      const { done, late, stale } = await engine.settle(queue, { each, whole: [] });
+      const { done, late, stale } = await engine.settle(queue, { each, whole: [], durable });
       for (const id of held) hand.delete(id);
       return { done, late: late.length, stale: stale.length };
     },
   };
+}
+
+/** As the server does that delivers to a Worker. */
+function deliver(queue: QueueId, max: number, ...decisions: readonly Decision[]): readonly Step[] {
+  const soon = { durable: false, isSoonOnDisk: true } as const;
+  return [lease(queue, max, holders[0], 60_000, soon), settle(queue, decisions, soon)];
 }
 
 function settleWhole(queue: QueueId, decision: Decision): Step {
@@ -259,6 +282,7 @@ const keepBlobs = (...keys: readonly string[]): Step => ({
 
 const upkeep = (work: Upkeep): Step => ({
   name: { tidyUp: "tidy up", reopen: "close and open again" }[work],
+  isSoonOnDisk: work === "tidyUp",
   run: async (side, scene) => await scene.upkeep(side, work),
 });
 
@@ -278,23 +302,26 @@ export function history(): readonly Step[] {
     send(mail, [100, 100, 100, 9_000], 30_000),
     ...sendTwice(orders, [50, 60]),
     lease(orders, 4),
-    settle(orders, { kind: "ack" }, retryLater, deadLetter),
+    settle(orders, [{ kind: "ack" }, retryLater, deadLetter]),
     send(orders, [20_000]),
     lease(orders, 10, holders[1]),
     upkeep("tidyUp"),
     settleWhole(orders, { kind: "ack" }),
     lease(letters, 5),
-    settle(letters, { kind: "release" }, { kind: "drop" }),
+    settle(letters, [{ kind: "release" }, { kind: "drop" }]),
     send(mail, Array<number>(12).fill(700)),
     lease(mail, 5, holders[0], 30_000),
     extend(mail),
+    ...deliver(orders, 2, { kind: "ack" }, retryLater),
+    ...deliver(mail, 3, { kind: "drop" }, { kind: "ack" }),
+    upkeep("tidyUp"),
     lease(mail, 3, holders[1], 30_000),
     purgeOne(mail, 9),
     expire(mail),
     commit("make a queue", { kind: "createQueue", queue: brief }, put(brief, "brief")),
     send(brief, [30, 30, 5_000]),
     lease(brief, 2),
-    settle(brief, deadLetter),
+    settle(brief, [deadLetter]),
     blob("module one", 6_000),
     blob("module two", 300),
     release(holders[0]),
@@ -315,7 +342,7 @@ export function history(): readonly Step[] {
     release(noHolder),
     lease(mail, 1, holders[1]),
     upkeep("reopen"),
-    settle(mail, { kind: "ack" }),
+    settle(mail, [{ kind: "ack" }]),
     upkeep("tidyUp"),
   ];
 }

@@ -35,17 +35,17 @@ if (order.part !== "whole") process.kill(process.pid, "SIGKILL");
 async function runHistory(): Promise<void> {
   const history = await HistoryRun.open(order.folder, order.cachePages);
   if (order.fault !== undefined) control.arm(order.fault);
-  const look = async (error: Error | undefined): Promise<void> => {
+  const look = async (error: Error | undefined, isSoonOnDisk = false): Promise<void> => {
     const now = history.clock.now();
     const seen = await aside(async () => await everythingSeen(history.store.engine));
     const failed = error?.message;
-    steps.push({ now, seen: [seen, ...(await history.seenOtherwise())], failed });
+    steps.push({ now, seen: [seen, ...(await history.seenOtherwise())], failed, isSoonOnDisk });
     control.step = steps.length - 1;
   };
   await look(undefined);
   while (!history.isOver) {
-    const { error } = await history.next({ always: true, aside });
-    await look(error);
+    const { step, error } = await history.next({ always: true, aside });
+    await look(error, step.isSoonOnDisk);
     if (error !== undefined && order.part === "untilFailure") return;
   }
   await aside(async () => await history.close());
@@ -58,7 +58,12 @@ async function runAfterwards(stepsBefore: readonly StepSeen[]): Promise<void> {
   if (last !== undefined) clock.advance(last.now - clock.now());
   const { engine } = openInProcess(order.folder, clock, tuning);
   const look = async (otherwise: readonly Seen[]): Promise<void> => {
-    steps.push({ now: clock.now(), seen: [await everythingSeen(engine), ...otherwise], failed: undefined });
+    steps.push({
+      now: clock.now(),
+      seen: [await everythingSeen(engine), ...otherwise],
+      failed: undefined,
+      isSoonOnDisk: false,
+    });
     control.step = stepsBefore.length + steps.length - 1;
   };
   await look(last?.seen ?? []);

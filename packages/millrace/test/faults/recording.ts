@@ -37,6 +37,7 @@ export interface StepSeen {
   readonly seen: readonly Seen[];
   /** Why the step failed. */
   readonly failed: string | undefined;
+  readonly isSoonOnDisk: boolean;
 }
 
 const child = fileURLToPath(new URL("./record-child.ts", import.meta.url));
@@ -84,10 +85,12 @@ export class Recording implements AsyncDisposable {
 
   /**
    * Opens what is left of the files after so many changes, and compares: every step that was answered by then must count, and the
-   * one under way may count or not, as a whole.
+   * one under way may count or not, as a whole. `machineFails`: nor need steps count that may be answered before they are on disk.
    */
-  async check(image: DiskImage, changesDone: number): Promise<void> {
-    const answered = this.changes[changesDone]?.step ?? this.steps.length - 1;
+  async check(image: DiskImage, changesDone: number, { machineFails = false } = {}): Promise<void> {
+    let answered = this.changes[changesDone]?.step ?? this.steps.length - 1;
+    const over = answered + 2;
+    if (machineFails) while (this.steps[answered]?.isSoonOnDisk === true) answered -= 1;
     const folder = join(this.#disk.folder, "image");
     mkdirSync(folder);
     try {
@@ -97,7 +100,7 @@ export class Recording implements AsyncDisposable {
       try {
         store.database.exec("PRAGMA synchronous = OFF"); // nothing here is to last
         assert.equal(store.lost, undefined, "nothing that was promised is missed");
-        await this.#compare(store.engine, clock, answered);
+        await this.#compare(store.engine, clock, this.steps.slice(answered, over));
       } finally {
         await store.engine[Symbol.asyncDispose]();
       }
@@ -113,10 +116,14 @@ export class Recording implements AsyncDisposable {
     await this.#disk[Symbol.asyncDispose]();
   }
 
-  async #compare(engine: Parameters<typeof everythingSeen>[0], clock: ManualClock, answered: number): Promise<void> {
+  async #compare(
+    engine: Parameters<typeof everythingSeen>[0],
+    clock: ManualClock,
+    steps: readonly StepSeen[],
+  ): Promise<void> {
     let expected: unknown;
     let found: unknown;
-    for (const step of this.steps.slice(answered, answered + 2)) {
+    for (const step of steps) {
       clock.advance(step.now - clock.now());
       // As JSON has it, in which `undefined` is absent.
       found = JSON.parse(JSON.stringify(await everythingSeen(engine)));
