@@ -66,7 +66,7 @@ export class Settler {
     return await this.#settle(queue, consumer, decide, { durable: false, isBounded });
   }
 
-  /** The server is to end: nothing is tried for longer than somebody who waits would. What is not stored stays leased. */
+  /** The server is to end: nothing is tried more often than for somebody who waits, and without a pause. What is not stored stays leased. */
   giveUp(): void {
     this.#endOfPatience.abort();
   }
@@ -134,6 +134,7 @@ export class Settler {
   async #wait(ms: number): Promise<void> {
     const { clock, timers } = this.#dependencies;
     const { signal } = this.#endOfPatience;
+    if (signal.aborted) return;
     await new Promise<void>((resolve) => {
       const timer = timers.at(after(clock.now(), milliseconds(ms)), () => {
         signal.removeEventListener("abort", end);
