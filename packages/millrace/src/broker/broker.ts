@@ -99,6 +99,7 @@ export class Broker {
     const broker = new Broker(dependencies);
     broker.#unsubscribe.push(
       engine.onWake((queue, readiness) => broker.#wake(queue, readiness)),
+      engine.onSending((queue, messages) => broker.#expect(queue, messages)),
       controlPlane.onChange((view) => broker.#follow(view)),
       dependencies.target.onReady((worker) => {
         for (const { loop, consumer } of broker.#consumers.values()) if (consumer.script === worker) loop.workerReady();
@@ -152,9 +153,16 @@ export class Broker {
     this.#alarms[Symbol.dispose]();
   }
 
+  #expect(id: QueueId, messages: number): void {
+    this.#consumers.get(id)?.loop.expect(messages);
+    this.pulls.expect(id);
+  }
+
   #wake(id: QueueId, readiness: Readiness | undefined): void {
     this.#consumers.get(id)?.loop.wake(readiness);
-    this.pulls.wake(id);
+    // Who was told of the send beforehand may have taken all of it.
+    const isTaken = readiness?.ready === 0 && readiness.nextDueAt === undefined;
+    if (!isTaken) this.pulls.wake(id);
     const queue = this.#queues.get(id);
     if (queue !== undefined) this.#observe(queue, readiness);
   }

@@ -171,6 +171,19 @@ export class ConsumerLoop {
     this.#advance();
   }
 
+  /**
+   * So many messages are on their way into the queue. Where they will be enough for a batch that nobody need wait for, it is asked for
+   * now: the store answers the send and the lease together.
+   */
+  expect(messages: number): void {
+    if (this.#leasing !== undefined || this.#places === 0) return;
+    if (this.state().kind !== "waiting") return;
+    const now = this.#dependencies.clock.now();
+    const { ready, ...known } = this.#readinessAt(now);
+    const expected: Readiness = { ...known, ready: ready + messages };
+    if (decideWindow(expected, this.#window, now).kind === "deliver") this.#leasing = this.#leaseSome(1, true);
+  }
+
   /** The Worker may take deliveries again. */
   workerReady(): void {
     this.#clearBackoff();
@@ -273,7 +286,7 @@ export class ConsumerLoop {
   }
 
   /** Leases so many batches, and begins the delivery of as many of them, or of those ahead, as there are places. Never rejects. */
-  async #leaseSome(batches: number): Promise<void> {
+  async #leaseSome(batches: number, afterSends = false): Promise<void> {
     const { clock, logger } = this.#dependencies;
     const queue = this.#queue;
     const slots: Slot[] = [];
@@ -284,7 +297,7 @@ export class ConsumerLoop {
         this.#backOff("other servers hold all places of max_concurrency", slotPollMs);
         return;
       }
-      await this.#lease(batches - (wanted - slots.length));
+      await this.#lease(batches - (wanted - slots.length), afterSends);
     } catch (error) {
       this.#failures += 1;
       const waitMs = backoffMs(this.#failures);
@@ -315,11 +328,11 @@ export class ConsumerLoop {
   }
 
   /** Asks for so many batches in one go. What was leased is kept even when others of them failed. */
-  async #lease(batches: number): Promise<void> {
+  async #lease(batches: number, afterSends: boolean): Promise<void> {
     const { engine, holder, observe } = this.#dependencies;
     const queue = this.#queue;
     const window = this.#window;
-    const request = { max: window.size, window, visibility, holder, durable: false };
+    const request = { max: window.size, window, visibility, holder, durable: false, afterSends };
     this.#acks.send();
     const outcomes = await Promise.allSettled(
       Array.from({ length: batches }, async () => await engine.lease(queue.id, request)),

@@ -177,6 +177,11 @@ export class PullConsumers {
     return { stale: [...stale, ...receipt.stale.map((lease) => known.get(lease) ?? lease)] };
   }
 
+  /** Messages are on their way into the queue: somebody who waits asks for them now, and gets them when they are stored. */
+  expect(queue: QueueId): void {
+    this.#polls.wake(queue);
+  }
+
   /** The queue may have something: somebody who waits tries again. */
   wake(queue: QueueId): void {
     this.#polls.wake(queue);
@@ -197,6 +202,7 @@ export class PullConsumers {
       window: undefined,
       visibility: request.visibility ?? milliseconds(consumer.visibility_timeout_ms),
       holder: pullHolder,
+      afterSends: true,
     };
     let batch = await engine.lease(queue, lease);
     if (batch.messages.length === 0 && (batch.readiness.nextLeaseEndsAt ?? Number.POSITIVE_INFINITY) <= clock.now()) {

@@ -64,6 +64,11 @@ export interface LeaseRequest {
    * never been asked for, which is what becomes of the leases of a server that ends anyway; so nobody need wait for the disk.
    */
   readonly durable?: boolean;
+  /**
+   * `true`: it comes after the sends that `onSending` told of in the same turn, and is answered together with them. What they
+   * bring is then leased by the time it is known to be stored.
+   */
+  readonly afterSends?: boolean;
 }
 
 /** Decisions on leased messages, applied in one atomic step. */
@@ -237,4 +242,11 @@ export interface StorageEngine extends AsyncDisposable {
    * given, is how the queue stood. Returns the way to stop listening.
    */
   onWake(listener: (queue: QueueId, readiness: Readiness | undefined) => void): () => void;
+
+  /**
+   * Calls back while a send is on its way, with how many of its messages will be ready at once: whoever wants them may ask for them
+   * now (`LeaseRequest.afterSends`) instead of when they are stored. A hint: the send may fail, and engines to which it is of no use
+   * never call. Returns the way to stop listening.
+   */
+  onSending(listener: (queue: QueueId, messages: number) => void): () => void;
 }

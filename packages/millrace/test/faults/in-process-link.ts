@@ -71,6 +71,10 @@ class InProcessLink implements StoreLink {
     return this.#run({ request: write(bytes, 0), bytes });
   }
 
+  async askLast(write: Parameters<InProcessLink["ask"]>[1]): Promise<AnsweredRequest> {
+    return await this.ask(0, write);
+  }
+
   async close(): Promise<void> {
     this.#store.close();
   }

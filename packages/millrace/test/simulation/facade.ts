@@ -34,6 +34,7 @@ export interface FacadeDependencies {
 }
 
 type WakeListener = Parameters<StorageEngine["onWake"]>[0];
+type SendingListener = Parameters<StorageEngine["onSending"]>[0];
 
 export class Facade implements StorageEngine {
   readonly name = "simulated";
@@ -43,6 +44,7 @@ export class Facade implements StorageEngine {
   /** Places for deliveries are kept by the server itself where it is the only one. */
   readonly #slots: LocalSlots;
   readonly #listeners = new Set<WakeListener>();
+  readonly #sendingListeners = new Set<SendingListener>();
   /** Leases asked for by the server's own loops and not answered. */
   openLeases = 0;
   #lastThere = 0;
@@ -59,7 +61,10 @@ export class Facade implements StorageEngine {
 
   send: StorageEngine["send"] = async (queue, messages, options) => {
     const askedAt = this.#dependencies.world.mono;
-    return await this.#write((store) => store.send(queue, messages, options?.resend, askedAt));
+    const sending = this.#write((store) => store.send(queue, messages, options?.resend, askedAt));
+    // May come for nothing: the send fails, or whoever leases now comes before it.
+    for (const listener of this.#sendingListeners) listener(queue, messages.length);
+    return await sending;
   };
 
   lease: StorageEngine["lease"] = async (queue, request) => {
@@ -127,8 +132,14 @@ export class Facade implements StorageEngine {
     return () => void this.#listeners.delete(listener);
   }
 
+  onSending(listener: SendingListener): () => void {
+    this.#sendingListeners.add(listener);
+    return () => void this.#sendingListeners.delete(listener);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.clear();
+    this.#sendingListeners.clear();
   }
 
   #catalog(): CatalogStore {

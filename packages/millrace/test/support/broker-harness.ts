@@ -122,9 +122,10 @@ export class BrokerHarness implements AsyncDisposable {
     return this.#broker;
   }
 
-  static async open(): Promise<BrokerHarness> {
+  /** `wrap`: what the broker sees of the engine. */
+  static async open(wrap = (engine: StorageEngine): StorageEngine => engine): Promise<BrokerHarness> {
     const time = new SimulatedTime();
-    const engine = await openMemoryEngine({ clock: time });
+    const engine = wrap(await openMemoryEngine({ clock: time }));
     const controlPlane = await ControlPlane.open(engine.catalog, time, countingRandom());
     const harness = new BrokerHarness(time, engine, controlPlane);
     await harness.startBroker();

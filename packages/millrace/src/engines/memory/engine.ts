@@ -170,6 +170,11 @@ class MemoryEngine implements StorageEngine {
     return this.#slots.acquire(queue, holder, max, ttl);
   }
 
+  /** What is sent is there at once. */
+  onSending(): () => void {
+    return () => undefined;
+  }
+
   onWake(listener: WakeListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

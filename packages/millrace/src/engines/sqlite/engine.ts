@@ -45,6 +45,7 @@ import type { AnsweredRequest, StoreLink } from "./thread-link.ts";
 const mostLosses = 20;
 
 type WakeListener = (queue: QueueId, readiness: Readiness | undefined) => void;
+type SendingListener = (queue: QueueId, messages: number) => void;
 
 export interface SqliteEngineOptions {
   /** Where the data is; made (0700) when it is not there. */
@@ -87,6 +88,7 @@ class SqliteEngine implements StorageEngine {
   readonly #clock: Clock;
   readonly #slots: LocalSlots;
   readonly #listeners: Set<WakeListener>;
+  readonly #sendingListeners = new Set<SendingListener>();
   #recounts: Promise<unknown> = Promise.resolve();
   #isCopying = false;
 
@@ -117,15 +119,20 @@ class SqliteEngine implements StorageEngine {
   ): Promise<SendReceipt> {
     if (resend) await this.#indexIds(messages, anyAge);
     const send = { queue, now: this.#clock.now(), resend, anyAge, messages };
-    const answer = await this.#link.send(sendFrameLength(send), (buffer, at) => writeSendFrame(buffer, at, send));
+    const sending = this.#link.send(sendFrameLength(send), (buffer, at) => writeSendFrame(buffer, at, send));
+    this.#tellSending(queue, messages);
+    const answer = await sending;
     const receipt = receiptOf(answer, queue);
     return resend ? { ...receipt, known: answer.result as number } : receipt;
   }
 
   async lease(queue: QueueId, request: LeaseRequest): Promise<LeasedBatch> {
-    const { max, window, visibility, holder, durable = true } = request;
+    const { max, window, visibility, holder, afterSends = false } = request;
+    const durable = afterSends || (request.durable ?? true); // with what waits for the disk, it waits too
     const now = this.#clock.now();
-    const { answer, result } = await this.#ask({ op: "lease", queue, now, max, window, visibility, holder, durable });
+    const asked: RequestOf<"lease"> = { op: "lease", queue, now, max, window, visibility, holder, durable };
+    const answer = afterSends ? await this.#link.askLast(() => asked) : (await this.#ask(asked)).answer;
+    const result = answer.result as Results["lease"];
     const receipt = receiptOf(answer, queue);
     if (result === undefined) return { batch: undefined, messages: [], ...receipt };
     return { batch: batchId(result.batch), messages: readLeasedFrame(answer.bytes, result), ...receipt };
@@ -239,10 +246,24 @@ class SqliteEngine implements StorageEngine {
     return () => void this.#listeners.delete(listener);
   }
 
+  onSending(listener: SendingListener): () => void {
+    this.#sendingListeners.add(listener);
+    return () => void this.#sendingListeners.delete(listener);
+  }
+
   /** Waits for what was asked before. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.close();
     this.#listeners.clear();
+    this.#sendingListeners.clear();
+  }
+
+  #tellSending(queue: QueueId, messages: readonly NewMessage[]): void {
+    if (this.#sendingListeners.size === 0) return;
+    let ready = 0;
+    for (const { visibleAt } of messages) if (visibleAt === undefined) ready += 1;
+    if (ready === 0) return;
+    for (const listener of this.#sendingListeners) listener(queue, ready);
   }
 
   /** In slices, so that nobody waits for the whole. */

@@ -85,7 +85,7 @@ type SendFrameBytes = { readonly at: number } | { readonly frame: Buffer };
 type Writer = (buffer: Buffer, at: number) => Exclude<Request, SendMessage>;
 
 /** What an engine needs of the way to its store. */
-export type StoreLink = Pick<ThreadLink, "assertOpen" | "send" | "ask" | "close">;
+export type StoreLink = Pick<ThreadLink, "assertOpen" | "send" | "ask" | "askLast" | "close">;
 
 export class ThreadLink {
   readonly #worker: Worker;
@@ -96,6 +96,8 @@ export class ThreadLink {
   #state: "open" | "closing" | "closed" | "broken" = "open";
   #failure: MillraceError | undefined;
   readonly #waiting: Record<Lane, Waiting[]> = { swift: [], synced: [] };
+  /** In the synced lane after what else is asked in this turn. */
+  readonly #waitingLast: Waiting[] = [];
   #waitingSize = 0;
   /** In the order they were posted, which is the order they are answered in, lane by lane. */
   readonly #inFlight: Record<Lane, Asked[]> = { swift: [], synced: [] };
@@ -181,13 +183,20 @@ export class ThreadLink {
     return await this.#enqueue(lane, write, { size, isShared: false });
   }
 
+  /** The same, in the synced lane and after all that is asked in this turn of the event loop. */
+  async askLast(write: Writer): Promise<AnsweredRequest> {
+    this.#assertRoom(0);
+    return await this.#enqueue("synced", write, { size: 0, isShared: false }, this.#waitingLast);
+  }
+
   async #enqueue(
     lane: Lane,
     what: Waiting["what"],
     { size, isShared }: Pick<Asked, "size" | "isShared">,
+    line: Waiting[] = this.#waiting[lane],
   ): Promise<AnsweredRequest> {
     return await new Promise<AnsweredRequest>((resolve, reject) => {
-      this.#waiting[lane].push({ lane, what, asked: { size, isShared, resolve, reject } });
+      line.push({ lane, what, asked: { size, isShared, resolve, reject } });
       this.#waitingSize += size;
       this.#schedule();
     });
@@ -220,7 +229,7 @@ export class ThreadLink {
   }
 
   get #waitingCount(): number {
-    return this.#waiting.swift.length + this.#waiting.synced.length;
+    return this.#waiting.swift.length + this.#waiting.synced.length + this.#waitingLast.length;
   }
 
   #schedule(): void {
@@ -236,6 +245,7 @@ export class ThreadLink {
     const batch = this.#waiting.swift.splice(0);
     let size = batch.reduce((sum, { asked }) => sum + asked.size, 0);
     const { synced } = this.#waiting;
+    synced.push(...this.#waitingLast.splice(0));
     if (this.#messages.length < syncedMessages) {
       let count = 0;
       for (const each of synced) {
@@ -350,11 +360,12 @@ export class ThreadLink {
         }),
       );
     }
-    for (const { asked } of Object.values(this.#waiting).flat()) asked.reject(this.#refusal());
+    const lines = [...Object.values(this.#waiting), this.#waitingLast];
+    for (const { asked } of lines.flat()) asked.reject(this.#refusal());
     this.#inFlight.swift = [];
     this.#inFlight.synced = [];
     this.#inFlightCount = 0;
-    for (const each of Object.values(this.#waiting)) each.length = 0;
+    for (const each of lines) each.length = 0;
     this.#onIdle?.();
     this.onBroken?.(this.#refusal());
   }

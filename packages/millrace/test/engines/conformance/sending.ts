@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isMillraceError } from "../../../src/core/index.ts";
-import type { QueueId, Readiness } from "../../../src/core/index.ts";
+import { epochMs, isMillraceError } from "../../../src/core/index.ts";
+import type { LeasedBatch, QueueId, Readiness } from "../../../src/core/index.ts";
 import type { EngineUnderTest } from "../harness.ts";
 import { bodiesOf, first, Harness, texts } from "../harness.ts";
 
@@ -221,6 +221,31 @@ export function sendingConformance(engine: EngineUnderTest): void {
     await harness.send(queue, "b");
     await harness.engine.metrics(queue);
     assert.equal(woken.length, count);
+  });
+
+  test(`${engine.name}: who is told of a send on its way, and asks at once, gets its messages; what is delayed is not told of`, async () => {
+    await using harness = await Harness.open(engine);
+    const queue = await harness.queue();
+    const told: number[] = [];
+    const leases: Promise<LeasedBatch>[] = [];
+    harness.engine.onSending((id, messages) => {
+      assert.equal(id, queue);
+      told.push(messages);
+      leases.push(harness.lease(queue, 10, { durable: false, afterSends: true }));
+    });
+    const delayed = { ...harness.message("delayed"), visibleAt: epochMs(harness.clock.now() + 1_000) };
+    await Promise.all([
+      harness.engine.send(queue, [harness.message("a"), delayed]),
+      harness.engine.send(queue, [harness.message("b")]),
+      harness.engine.send(
+        queue,
+        [delayed].map((message) => ({ ...message, id: harness.message("other").id })),
+      ),
+    ]);
+    // An engine need not tell.
+    const batches = await Promise.all(leases);
+    const got = batches.map(({ messages }) => bodiesOf(messages));
+    if (told.length > 0) assert.deepEqual({ told, got }, { told: [1, 1], got: [["a", "b"], []] });
   });
 
   test(`${engine.name}: a closed engine refuses everything and may be closed again`, async () => {
