@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import type { z } from "zod";
 import type { Backlog, ContentType, PeekedMessage } from "../core/index.ts";
 import type { PulledMessage } from "../broker/index.ts";
-import type { peekResult } from "../contract/rest/index.ts";
+import type { ackResult, peekResult } from "../contract/rest/index.ts";
 import { ResultText } from "./route.ts";
 
 /** What a push answers (`pushResult`). */
@@ -16,7 +16,11 @@ export function pushedText(backlog: Backlog): ResultText {
  * What a pull answers (`pullResult`), written by hand: of a hundred messages this takes a third of the time that making objects
  * and `JSON.stringify` take. Ids, leases, content types and base64 have no character that JSON would escape.
  */
-export function pulledText(messages: readonly PulledMessage[], backlog: Backlog): ResultText {
+export function pulledText(
+  messages: readonly PulledMessage[],
+  backlog: Backlog,
+  settled: z.input<typeof ackResult> | undefined,
+): ResultText {
   let text = "";
   for (const { id, body, contentType, source, attempts, sentAt, lease } of messages) {
     const shown = shownBody(body, contentType);
@@ -25,7 +29,10 @@ export function pulledText(messages: readonly PulledMessage[], backlog: Backlog)
     if (text !== "") text += ",";
     text += `{"id":"${id}","body":${quoted},"attempts":${attempts},"timestamp_ms":${sentAt},"metadata":{"CF-Content-Type":"${contentType}"${from}},"lease_id":"${lease}"}`;
   }
-  return new ResultText(`{"message_backlog_count":${backlog.count},"messages":[${text}],${metadataText(backlog)}}`);
+  const more = settled === undefined ? "" : `,"millrace_settled":${JSON.stringify(settled)}`;
+  return new ResultText(
+    `{"message_backlog_count":${backlog.count},"messages":[${text}],${metadataText(backlog)}${more}}`,
+  );
 }
 
 /** `metricsOf` as text. */

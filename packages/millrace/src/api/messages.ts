@@ -1,8 +1,10 @@
 // Messages over HTTP: push, pull, acknowledge, peek, purge by ref. Source: rest-api.md section 5.
 
 import { Buffer } from "node:buffer";
+import type { z } from "zod";
 import { epochMs, MillraceError, milliseconds, seconds } from "../core/index.ts";
 import type { Clock, EpochMs, MessageId, MessageRef, Milliseconds } from "../core/index.ts";
+import type { AckRequest, AckResponse } from "../broker/index.ts";
 import { limits } from "../contract/index.ts";
 import type { SendItem } from "../contract/index.ts";
 import {
@@ -13,6 +15,7 @@ import {
   extendResult,
   isAck,
   isBulkPush,
+  isPull,
   isPushItem,
   peekBody,
   peekResult,
@@ -99,17 +102,22 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       needs: "queues:write",
       plane: "pull",
       body: pullBody,
+      isUsual: isPull,
       result: pullResult,
       handle: async ({ params, body, principal, header, goneOrStopping }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
         const wait = waitOf(header);
-        const { messages, backlog } = await broker.pulls.pull(queue.id, {
+        // Asked for in one turn, so that the store does both in one step, in this order.
+        const settling = body?.millrace_settle && broker.pulls.ack(queue.id, settlementOf(body.millrace_settle));
+        const pulling = broker.pulls.pull(queue.id, {
           batchSize: body?.batch_size,
+          batches: body?.millrace_batches,
           visibility: body?.visibility_timeout_ms === undefined ? undefined : milliseconds(body.visibility_timeout_ms),
           wait,
           signal: wait > 0 ? goneOrStopping() : undefined,
         });
-        return { result: pulledText(messages, backlog) };
+        const [settled, { messages, backlog }] = await Promise.all([settling, pulling]);
+        return { result: pulledText(messages, backlog, settled && settledOf(settled)) };
       },
     }),
     defineRoute({
@@ -125,14 +133,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       result: ackResult,
       handle: async ({ params, body, principal }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
-        const { acked, retried, warnings } = await broker.pulls.ack(queue.id, {
-          acks: (body.acks ?? []).map(({ lease_id }) => lease_id),
-          retries: (body.retries ?? []).map(({ lease_id, delay_seconds }) => ({
-            lease: lease_id,
-            delay: delay_seconds === undefined ? undefined : seconds(delay_seconds),
-          })),
-        });
-        return { result: { ackCount: acked, retryCount: retried, warnings: Object.fromEntries(warnings) } };
+        return { result: settledOf(await broker.pulls.ack(queue.id, settlementOf(body))) };
       },
     }),
     defineRoute({
@@ -195,6 +196,20 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       },
     }),
   ];
+}
+
+function settlementOf({ acks = [], retries = [] }: z.output<typeof ackBody>): AckRequest {
+  return {
+    acks: acks.map(({ lease_id }) => lease_id),
+    retries: retries.map(({ lease_id, delay_seconds }) => ({
+      lease: lease_id,
+      delay: delay_seconds === undefined ? undefined : seconds(delay_seconds),
+    })),
+  };
+}
+
+function settledOf({ acked, retried, warnings }: AckResponse): z.input<typeof ackResult> {
+  return { ackCount: acked, retryCount: retried, warnings: Object.fromEntries(warnings) };
 }
 
 function itemOf(item: PushItem): SendItem {

@@ -40,6 +40,8 @@ export interface PullDependencies {
 export interface PullRequest {
   /** Absent: the consumer's own. */
   readonly batchSize: number | undefined;
+  /** As many times the batch size may be leased; absent: once. */
+  readonly batches?: number | undefined;
   readonly visibility: Milliseconds | undefined;
   /** Long polling: how long to wait for a first message; absent or 0 answers at once. */
   readonly wait?: Milliseconds | undefined;
@@ -198,7 +200,7 @@ export class PullConsumers {
     const { engine, clock, leaseExpiry, observe } = this.#dependencies;
     const { record, consumer } = this.#pullable(queue);
     const lease = {
-      max: request.batchSize ?? consumer.batch_size,
+      max: (request.batchSize ?? consumer.batch_size) * (request.batches ?? 1),
       window: undefined,
       visibility: request.visibility ?? milliseconds(consumer.visibility_timeout_ms),
       holder: pullHolder,

@@ -52,7 +52,7 @@ export interface SendReceipt {
 }
 
 export interface LeaseRequest {
-  /** At most this many messages, 1 to 100. */
+  /** At most this many messages, 1 to 500. */
   readonly max: number;
   /** Lease only when this window says so (`decideWindow`), judged in the same step; `undefined`: whatever is ready. */
   readonly window: BatchWindow | undefined;

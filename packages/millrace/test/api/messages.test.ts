@@ -17,6 +17,14 @@ interface Pulled {
   readonly metadata: { readonly metrics: Record<string, number> };
 }
 
+interface Settling extends Pulled {
+  readonly millrace_settled?: {
+    readonly ackCount: number;
+    readonly retryCount: number;
+    readonly warnings: Record<string, string>;
+  };
+}
+
 interface Peeked {
   readonly messages: readonly (Pulled["messages"][number] & { readonly ref: string; readonly state: string })[];
 }
@@ -258,6 +266,83 @@ test("distinct messages for each pull, the consumer's batch size as default, ret
   );
   await harness.time.advance(9_000);
   assert.ok((await pull({ batch_size: 100 })).some(({ id, attempts }) => id === retried.id && attempts === 2));
+});
+
+test("a pull settles what was pulled before, first and in the same step, and says what became of it", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await pullQueue(harness, { batch_size: 2 });
+  await harness.must("POST", `${path}/messages/batch`, { messages: [1, 2, 3].map((body) => ({ body })) });
+  const pull = async (body = {}) => await harness.must<Settling>("POST", `${path}/messages/pull`, body);
+  const before = await pull();
+  assert.equal(before.millrace_settled, undefined);
+  const [kept, retried] = before.messages;
+  assert.ok(kept && retried);
+  const millrace_settle = {
+    acks: [{ lease_id: kept.lease_id }, { lease_id: "nonsense" }],
+    retries: [{ lease_id: retried.lease_id, delay_seconds: 0 }],
+  };
+  const pulled = await pull({ batch_size: 10, millrace_settle });
+  assert.deepEqual(pulled.millrace_settled, {
+    ackCount: 1,
+    retryCount: 1,
+    warnings: { nonsense: "not a lease id of this queue" },
+  });
+  assert.deepEqual(
+    pulled.messages.map(({ id, attempts, body }) => [
+      id === retried.id,
+      attempts,
+      Buffer.from(body, "base64").toString(),
+    ]),
+    [
+      [true, 2, "2"],
+      [false, 1, "3"],
+    ],
+  );
+  assert.equal(pulled.message_backlog_count, 2);
+  assert.deepEqual((await pull({ millrace_settle: {} })).millrace_settled, {
+    ackCount: 0,
+    retryCount: 0,
+    warnings: {},
+  });
+});
+
+test("a pull that is refused has settled all the same", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await pullQueue(harness);
+  await harness.must("POST", `${path}/messages`, { body: 1 });
+  const [message] = (await harness.must<Pulled>("POST", `${path}/messages/pull`)).messages;
+  await harness.must("PATCH", path, { settings: { delivery_paused: true } });
+  const body = { millrace_settle: { acks: [{ lease_id: message?.lease_id }] } };
+  assert.equal((await harness.call("POST", `${path}/messages/pull`, body)).status, 409);
+  const again = await harness.must<{ ackCount: number }>("POST", `${path}/messages/ack`, body.millrace_settle);
+  assert.equal(again.ackCount, 0);
+});
+
+test("a pull of several batches brings as many messages, and only whole numbers of batches are asked for", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await pullQueue(harness, { batch_size: 2 });
+  await harness.must("POST", `${path}/messages/batch`, { messages: [1, 2, 3, 4, 5, 6, 7].map((body) => ({ body })) });
+  const count = async (body: object) =>
+    (await harness.must<Pulled>("POST", `${path}/messages/pull`, body)).messages.length;
+  assert.equal(await count({ millrace_batches: 2 }), 4);
+  assert.equal(await count({ millrace_batches: 5, batch_size: 100 }), 3);
+  for (const body of [
+    { millrace_batches: 0 },
+    { millrace_batches: 6 },
+    { millrace_batches: 1.5 },
+    { millrace_batches: "2" },
+    { millrace_settle: null },
+    { millrace_settle: [] },
+    { millrace_settle: { acks: ["x"] } },
+    { millrace_settle: { acks: Array.from({ length: 1_001 }, () => ({ lease_id: "x" })) } },
+    { millrace_settle: { retries: [{ lease_id: "x", delay_seconds: -1 }] } },
+  ]) {
+    assert.equal(
+      refusal(await harness.call("POST", `${path}/messages/pull`, body)),
+      "400 10026",
+      JSON.stringify(body).slice(0, 80),
+    );
+  }
 });
 
 test("late and unknown leases are warnings", async () => {

@@ -24,11 +24,12 @@ test("the document describes every route once, with the ranges that are checked"
   assert.equal(new Set(ids).size, ids.length);
   assert.ok(ids.length > 50);
   const pull = document.paths["/accounts/{account_id}/queues/{queue_id}/messages/pull"]?.["post"];
-  assert.deepEqual(pull?.requestBody?.content["application/json"].schema, {
+  assert.partialDeepStrictEqual(pull?.requestBody?.content["application/json"].schema, {
     type: "object",
     properties: {
       batch_size: { type: "integer", minimum: 1, maximum: 100 },
       visibility_timeout_ms: { type: "integer", minimum: 0, maximum: 43_200_000 },
+      millrace_batches: { type: "integer", minimum: 1, maximum: 5 },
     },
   });
 });

@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import fc from "fast-check";
-import { ackBody, bulkPushBody, isAck, isBulkPush, isPushItem, pushBody } from "../../src/contract/rest/index.ts";
+import {
+  ackBody,
+  bulkPushBody,
+  isAck,
+  isBulkPush,
+  isPull,
+  isPushItem,
+  pullBody,
+  pushBody,
+} from "../../src/contract/rest/index.ts";
 
 const value = fc.oneof(
   fc.constantFrom(
@@ -31,6 +40,7 @@ const whole = fc.oneof(
   item,
   fc.record({ messages: list, delay_seconds: value }, { requiredKeys: [] }),
   fc.record({ acks: list, retries: list }, { requiredKeys: [] }),
+  fc.record({ batch_size: value, visibility_timeout_ms: value, millrace_batches: value }, { requiredKeys: [] }),
   value,
   fc.array(value),
 );
@@ -40,7 +50,16 @@ const usualPush = fc.record(
   { body: fc.jsonValue({ maxDepth: 1 }), content_type: fc.constant("json") },
   { requiredKeys: ["body"] },
 );
-const usualAcks = fc.array(fc.record({ lease_id: fc.string() }), { maxLength: 3 });
+const usualAcks = fc.array(fc.record({ lease_id: fc.string() }, { noNullPrototype: true }), { maxLength: 3 });
+const usualPull = fc.record(
+  {
+    batch_size: fc.integer({ min: 1, max: 100 }),
+    visibility_timeout_ms: fc.integer({ min: 0, max: 43_200_000 }),
+    millrace_batches: fc.integer({ min: 1, max: 5 }),
+    millrace_settle: fc.record({ acks: usualAcks }, { noNullPrototype: true }),
+  },
+  { requiredKeys: [] },
+);
 
 for (const { name, usual, isUsual, schema } of [
   { name: "push", usual: usualPush, isUsual: isPushItem, schema: pushBody },
@@ -50,7 +69,13 @@ for (const { name, usual, isUsual, schema } of [
     isUsual: isBulkPush,
     schema: bulkPushBody,
   },
-  { name: "ack", usual: fc.record({ acks: usualAcks }), isUsual: isAck, schema: ackBody },
+  {
+    name: "ack",
+    usual: fc.record({ acks: usualAcks, retries: fc.constant([]) }, { requiredKeys: ["acks"] }),
+    isUsual: isAck,
+    schema: ackBody,
+  },
+  { name: "pull", usual: usualPull, isUsual: isPull, schema: pullBody.unwrap() },
 ]) {
   test(`${name}: what is usual is taken at a glance`, () => {
     fc.assert(fc.property(usual, (input) => isUsual(input)));

@@ -69,34 +69,6 @@ export function isBulkPush(input: unknown): input is z.output<typeof bulkPushBod
 
 export const pushResult = z.object({ metadata: z.object({ metrics: messageMetrics }) });
 
-/** Unknown keys are ignored: some published examples carry a `visibility_timeout` that does not exist. */
-export const pullBody = z
-  .object(
-    {
-      batch_size: wholeNumber(limits.pull.batchSize).optional(),
-      visibility_timeout_ms: wholeNumber(limits.pull.visibilityTimeout).optional(),
-    },
-    { error: "expected an object" },
-  )
-  .optional();
-
-const messageMetadata = z.record(z.string(), z.string());
-
-const shownMessage = z.object({
-  id: z.string(),
-  /** `text` as it is, every other content type in base64. */
-  body: z.string(),
-  attempts: z.int(),
-  timestamp_ms: z.int(),
-  metadata: messageMetadata,
-});
-
-export const pullResult = z.object({
-  message_backlog_count: z.int(),
-  messages: z.array(shownMessage.extend({ lease_id: z.string() })),
-  metadata: z.object({ metrics: messageMetrics }),
-});
-
 /** Leases that one request may settle. */
 const maxLeases = 1_000;
 const tooMany = { error: `expected at most ${maxLeases} leases` };
@@ -119,7 +91,8 @@ export const ackBody = z.object(
 export function isAck(input: unknown): input is z.output<typeof ackBody> {
   if (typeof input !== "object" || input === null) return false;
   const { acks, retries } = input as Record<string, unknown>;
-  return retries === undefined && Array.isArray(acks) && acks.length <= maxLeases && acks.every(isLease);
+  const hasNoRetries = retries === undefined || (Array.isArray(retries) && retries.length === 0);
+  return hasNoRetries && Array.isArray(acks) && acks.length <= maxLeases && acks.every(isLease);
 }
 
 function isLease(input: unknown): boolean {
@@ -133,6 +106,59 @@ export const ackResult = z.object({
   retryCount: z.int(),
   /** By lease id. */
   warnings: z.record(z.string(), z.string()),
+});
+
+/** Of an extension: batches that one pull may take. Bodies of 128 KB are 64 MB then. */
+const pullBatches = { min: 1, max: 5, default: 1, unit: "batches" } as const;
+
+/** Unknown keys are ignored: some published examples carry a `visibility_timeout` that does not exist. */
+export const pullBody = z
+  .object(
+    {
+      batch_size: wholeNumber(limits.pull.batchSize).optional(),
+      visibility_timeout_ms: wholeNumber(limits.pull.visibilityTimeout).optional(),
+      /** An extension: up to so many times the batch size. */
+      millrace_batches: wholeNumber(pullBatches).optional(),
+      /** An extension: leases to settle in the same step, before others are made. */
+      millrace_settle: ackBody.optional(),
+    },
+    { error: "expected an object" },
+  )
+  .optional();
+
+/** As `isAck`, for a pull that settles what was pulled before. */
+export function isPull(input: unknown): input is z.output<typeof pullBody> {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return false;
+  const { batch_size, visibility_timeout_ms, millrace_batches, millrace_settle } = input as Record<string, unknown>;
+  return (
+    isWholeOrAbsent(batch_size, limits.pull.batchSize) &&
+    isWholeOrAbsent(visibility_timeout_ms, limits.pull.visibilityTimeout) &&
+    isWholeOrAbsent(millrace_batches, pullBatches) &&
+    (millrace_settle === undefined || isAck(millrace_settle))
+  );
+}
+
+function isWholeOrAbsent(value: unknown, { min, max }: { readonly min: number; readonly max: number }): boolean {
+  return value === undefined || (Number.isInteger(value) && min <= (value as number) && (value as number) <= max);
+}
+
+const messageMetadata = z.record(z.string(), z.string());
+
+const shownMessage = z.object({
+  id: z.string(),
+  /** `text` as it is, every other content type in base64. */
+  body: z.string(),
+  attempts: z.int(),
+  timestamp_ms: z.int(),
+  metadata: messageMetadata,
+});
+
+export const pullResult = z.object({
+  message_backlog_count: z.int(),
+  messages: z.array(shownMessage.extend({ lease_id: z.string() })),
+  metadata: z.object({ metrics: messageMetrics }),
+  /** An extension: what became of `millrace_settle`. */
+  millrace_settled: ackResult.optional(),
 });
 
 export const extendBody = z.object(
