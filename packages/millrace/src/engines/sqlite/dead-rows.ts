@@ -27,6 +27,11 @@ export class DeadRows {
     return this.#count;
   }
 
+  /** How many runs wait, parts not counted; those that touch may not be one yet. */
+  get waiting(): number {
+    return this.#runs.length - this.#parts;
+  }
+
   /** How many runs wait for more. */
   get parts(): number {
     return this.#parts;
@@ -41,16 +46,16 @@ export class DeadRows {
   }
 
   /**
-   * Removes about `max` positions, those furthest to the front, and answers them as few long runs. `max` must be more than a row
-   * has positions: what is put back touches the rest of its run, and would be all there is the next time, too.
+   * Removes about `max` positions, those furthest to the front, and answers them as few long runs, at most `maxRuns`. `max` must be
+   * more than a row has positions: what is put back touches the rest of its run, and would be all there is the next time, too.
    */
-  take(max: number): DeadRun[] {
+  take(max: number, maxRuns = Number.POSITIVE_INFINITY): DeadRun[] {
     this.#merge();
     const taken: DeadRun[] = [];
     const rest: WaitingRun[] = [];
     let left = max;
     for (const run of this.#runs) {
-      if (run.isPart || left <= 0) {
+      if (run.isPart || left <= 0 || taken.length >= maxRuns) {
         rest.push(run);
       } else if (run.count > left) {
         taken.push({ first: run.first, count: left });
@@ -75,13 +80,10 @@ export class DeadRows {
     }
   }
 
-  /** Where at most `max` of the parts begin, those furthest to the front. */
-  firstParts(max: number): readonly number[] {
+  /** Where the parts begin, from the front. Nothing may be added or forgotten meanwhile. */
+  *partStarts(): Generator<number> {
     this.#merge();
-    return this.#runs
-      .filter(({ isPart }) => isPart)
-      .slice(0, max)
-      .map(({ first }) => first);
+    for (const { first, isPart } of this.#runs) if (isPart) yield first;
   }
 
   has(position: number): boolean {
@@ -89,18 +91,24 @@ export class DeadRows {
     return isAmong(this.#runs, position);
   }
 
-  /** Forgets the positions of a run: there are no rows of them any more. */
-  forget({ first, count }: DeadRun): void {
-    const end = first + count;
-    this.#setRuns(
-      this.#runs.flatMap((run): WaitingRun[] => {
-        const runEnd = run.first + run.count;
-        if (runEnd <= first || run.first >= end) return [run];
-        const before = { first: run.first, count: first - run.first, isPart: run.isPart };
-        const behind = { first: end, count: runEnd - end, isPart: run.isPart };
-        return [before, behind].filter((part) => part.count > 0);
-      }),
-    );
+  /** Forgets the positions of runs, which are in order: there are no rows of them any more. */
+  forget(gone: readonly DeadRun[]): void {
+    this.#merge();
+    const left: WaitingRun[] = [];
+    let next = 0;
+    for (const run of this.#runs) {
+      const end = run.first + run.count;
+      let from = run.first;
+      for (let row = gone[next]; row !== undefined && row.first < end; row = gone[next]) {
+        if (row.first > from) left.push({ first: from, count: row.first - from, isPart: run.isPart });
+        from = Math.max(from, row.first + row.count);
+        if (from > end) break; // of the runs behind, too
+        next += 1;
+      }
+      if (from === run.first) left.push(run);
+      else if (from < end) left.push({ first: from, count: end - from, isPart: run.isPart });
+    }
+    this.#setRuns(left);
   }
 
   /** Rows that cannot be deleted, and are not tried again. */
@@ -120,13 +128,14 @@ export class DeadRows {
     this.#isMerged = true;
     this.#runs.sort((a, b) => a.first - b.first);
     const merged: WaitingRun[] = [];
-    for (const { first, count, isPart } of this.#runs) {
-      const last = merged.at(-1);
-      if (last !== undefined && last.first + last.count >= first) {
-        last.count = Math.max(last.count, first + count - last.first);
-        last.isPart &&= isPart;
+    let last: WaitingRun | undefined;
+    for (const run of this.#runs) {
+      if (last !== undefined && last.first + last.count >= run.first) {
+        last.count = Math.max(last.count, run.first + run.count - last.first);
+        last.isPart &&= run.isPart;
       } else {
-        merged.push({ first, count, isPart });
+        merged.push(run);
+        last = run;
       }
     }
     this.#setRuns(merged);

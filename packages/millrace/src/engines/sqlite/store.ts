@@ -15,7 +15,7 @@ import { FilePlace } from "./file-place.ts";
 import { Ledger, Tables } from "./ledger.ts";
 import type { DamagedMessage, Tuning } from "./ledger.ts";
 import { CatalogTables } from "./operations/catalog.ts";
-import { cleanUp, needsCleanUp, slicePositions } from "./operations/clean-up.ts";
+import { cleanUp, isBehind, needsCleanUp } from "./operations/clean-up.ts";
 import { forgetIds, indexIds } from "./operations/known-ids.ts";
 import { purge, purgeByRef, sweep } from "./operations/discard.ts";
 import { lease } from "./operations/lease.ts";
@@ -61,9 +61,6 @@ const mostOwedMs = 10;
 /** And when that failed, tried again after so long. */
 const owedAgainMs = 1_000;
 
-/** Dead positions at which they are deleted even though requests wait. */
-const cleanUpAt = 10 * slicePositions;
-
 /** What is missing at the end of the data. */
 export interface Loss {
   /** Rows of the log: messages, and what became of messages. */
@@ -101,6 +98,8 @@ export class Store {
   #syncs = true;
   /** When the first settlement was answered that is not on disk yet; `undefined`: all are. By the process's own clock, ms. */
   #owesSince: number | undefined;
+  /** Runs of dead positions that waited when `keepUp` was done; of those that an opening finds, no more than a slice is hurried. */
+  #leftBehind = Number.POSITIVE_INFINITY;
   readonly #durability: Durability;
   readonly #place: FilePlace;
   /** The newest copy; whoever runs the store starts it, and gives it its turns. */
@@ -188,7 +187,12 @@ export class Store {
 
   /** Does what can be put off no longer. */
   keepUp(): void {
-    if (this.#ledger().dead.count >= cleanUpAt) this.#cleanUp();
+    // Slice by slice until no more waits than the time before: whoever makes more than one of them at once waits for it.
+    while (isBehind(this.#ledger())) {
+      this.#cleanUp();
+      if (this.#ledger().dead.waiting <= this.#leftBehind) break;
+    }
+    this.#leftBehind = this.#ledger().dead.waiting;
     this.#checkpoint(this.#tuning.checkpointPages);
   }
 

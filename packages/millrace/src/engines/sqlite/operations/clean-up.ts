@@ -6,20 +6,27 @@ import type { QueueState } from "../queue-state.ts";
 import { isDamage } from "../sql.ts";
 
 /** Positions whose rows are deleted in one slice: a few milliseconds when each has a row of its own. */
-export const slicePositions = 2_000;
-/** Rows written anew in one slice. */
-const sliceParts = 50;
+const slicePositions = 2_000;
+/** And runs of them: to delete in a shared row one message costs as much as to delete ten rows. */
+const sliceRuns = 100;
+/** Rows written anew in one slice: as many as its runs can be parts of, so that parts never gather. */
+const sliceRows = 2 * sliceRuns;
 
 /** Whether there is anything to clean up. */
 export function needsCleanUp(ledger: Ledger): boolean {
   return ledger.dead.count > 0 || ledger.firstDoomed !== undefined || ledger.dead.parts > ledger.tuning.partsKept;
 }
 
+/** Whether so much waits that it is deleted even though requests wait, too. */
+export function isBehind({ dead }: Ledger): boolean {
+  return dead.count >= 10 * slicePositions || dead.waiting >= 10 * sliceRuns;
+}
+
 /** One slice, within a transaction. Losing it is harmless: what it did is done again. */
 export function cleanUp(ledger: Ledger): void {
   const doomed = ledger.firstDoomed;
   if (doomed !== undefined && ledger.dead.count < slicePositions) empty(ledger, doomed);
-  for (const { first, count } of ledger.dead.take(slicePositions)) {
+  for (const { first, count } of ledger.dead.take(slicePositions, sliceRuns)) {
     try {
       ledger.dead.putBack(ledger.tables.log.deleteRange(first, count));
     } catch (error) {
@@ -30,21 +37,28 @@ export function cleanUp(ledger: Ledger): void {
   if (ledger.dead.parts > ledger.tuning.partsKept) takeOutDead(ledger);
 }
 
-/** Few messages that stay must not hold many that are gone: their rows are written anew without them. */
-function takeOutDead(ledger: Ledger): void {
-  const { dead } = ledger;
-  for (const first of dead.firstParts(sliceParts)) {
-    if (!dead.has(first)) continue; // the row of one before had it too
-    let rewritten: DeadRun | undefined;
-    try {
-      rewritten = ledger.tables.log.takeOut(first, (position) => dead.has(position));
-    } catch (error) {
-      if (!isDamage(error)) throw error;
+/** Few messages that stay must not hold many that are gone: their rows are written anew without them, those at the front first. */
+function takeOutDead({ dead, tables, tuning }: Ledger): void {
+  let tooMany = dead.parts - tuning.partsKept;
+  const gone: DeadRun[] = [];
+  let end = 0;
+  for (const first of dead.partStarts()) {
+    if (first >= end) {
+      if (tooMany <= 0 || gone.length === sliceRows) break;
+      let row: DeadRun | undefined;
+      try {
+        row = tables.log.takeOut(first, (position) => dead.has(position));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+      }
+      const run = row ?? { first, count: 1 };
+      gone.push(run);
+      if (row === undefined) dead.keep(run);
+      end = run.first + run.count;
     }
-    const run = rewritten ?? { first, count: 1 };
-    dead.forget(run);
-    if (rewritten === undefined) dead.keep(run);
+    tooMany -= 1;
   }
+  dead.forget(gone);
 }
 
 /** Takes a slice of messages out of a doomed queue; its leases ended when it was doomed. */
