@@ -3,6 +3,9 @@
 // A place is for one batch: it is taken by a pull, then held by the handler. With a place free, one pull is always open; more
 // are, while batches come full, so that an idle consumer costs one held request whatever its concurrency. The next pull does
 // not wait for the settlement of the batch before it, but no more batches than places wait to be settled.
+//
+// A request costs more than the messages in it. So where the server can, and while batches come full, one pull asks for the batches of
+// up to half the places, so that two take turns; and what was settled just before travels with it. A batch never waits for a handler.
 // Stopping: no new pulls, the open ones are given up; handlers run to their end and their batches are settled.
 
 // The declarations name AsyncDisposable, which the library of whoever compiles against them may not have.
@@ -16,6 +19,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { BatchInHand } from "./message-batch.ts";
 import type { MessageBatch } from "./message-batch.ts";
 import { Puller } from "./puller.ts";
+import type { Pull } from "./puller.ts";
 import type { PulledBatch, PulledMessage } from "./pulled-messages.ts";
 import type { Queue } from "./queue.ts";
 import { RestQueue } from "./rest-queue.ts";
@@ -68,7 +72,9 @@ class ConsumerLoop<Body> implements Consumer {
   #failure: { readonly reason: unknown } | undefined;
   /** For events: as the user said it, until the first pull knows better. */
   #queueName: string;
+  /** Places that open pulls have taken, and how many pulls. */
   #pulling = 0;
+  #pulls = 0;
   #handling = 0;
   #settling = 0;
   #comesFull = false;
@@ -158,37 +164,49 @@ class ConsumerLoop<Body> implements Consumer {
       else this.#finish.reject(this.#failure.reason);
       return;
     }
-    while (this.#mayPull()) {
-      const wait = this.#pulling === 0;
-      this.#pulling += 1;
+    for (let places = this.#placesToPull(); places > 0; places = this.#placesToPull()) {
+      this.#startPull(places);
+    }
+  }
+
+  /** How many places the next pull takes; 0: none now. */
+  #placesToPull(): number {
+    const { concurrency } = this.#settings;
+    if (this.#settling > concurrency) return 0;
+    const free = concurrency - this.#pulling - this.#handling;
+    if (!this.#comesFull) return this.#pulls === 0 && free > 0 ? 1 : 0;
+    const share = Math.max(1, Math.min(Math.floor(concurrency / 2), this.#puller.fittingBatches));
+    if (free >= share) return share;
+    return this.#pulls === 0 ? Math.max(0, free) : 0; // with one open, more places may come free until it is answered
+  }
+
+  #startPull(batches: number): void {
+    const passengers = this.#puller.takesMore ? this.#settler.board() : undefined;
+    const wait = this.#pulls === 0 && passengers === undefined; // who settles wants to know it soon
+    this.#pulling += batches;
+    this.#pulls += 1;
+    void this.#guarded(async () => {
+      await this.#pull({ wait, batches, passengers });
+    });
+  }
+
+  async #pull(pull: Pull): Promise<void> {
+    let pulled: readonly PulledBatch[] = [];
+    try {
+      pulled = await this.#puller.pull(pull);
+    } finally {
+      this.#pulling -= pull.batches;
+      this.#pulls -= 1;
+    }
+    const last = pulled.at(-1);
+    this.#comesFull = pulled.length >= pull.batches && (last?.messages.length ?? 0) >= this.#settings.batchSize;
+    this.#handling += pulled.length;
+    for (const batch of pulled) {
+      this.#queueName = batch.queue;
       void this.#guarded(async () => {
-        await this.#pull(wait);
+        await this.#handle(batch);
       });
     }
-  }
-
-  #mayPull(): boolean {
-    const { concurrency } = this.#settings;
-    if (this.#settling > concurrency) return false;
-    if (this.#pulling + this.#handling >= concurrency) return false;
-    return this.#pulling === 0 || this.#comesFull;
-  }
-
-  async #pull(wait: boolean): Promise<void> {
-    let batch: PulledBatch | undefined;
-    try {
-      batch = await this.#puller.pull(wait);
-    } finally {
-      this.#pulling -= 1;
-    }
-    this.#comesFull = batch !== undefined && batch.messages.length >= this.#settings.batchSize;
-    if (batch === undefined) return;
-    const pulled = batch;
-    this.#queueName = pulled.queue;
-    this.#handling += 1;
-    void this.#guarded(async () => {
-      await this.#handle(pulled);
-    });
   }
 
   async #handle(pulled: PulledBatch): Promise<void> {
@@ -206,9 +224,10 @@ class ConsumerLoop<Body> implements Consumer {
     release?.();
     this.#handling -= 1;
     this.#settling += 1;
+    const settled = this.#settle(batch, succeeded); // before the next pull, which may take it along
     this.#advance();
     try {
-      await this.#settle(batch, succeeded);
+      await settled;
     } finally {
       this.#settling -= 1;
       this.#inHand.delete(pulled);
@@ -228,7 +247,8 @@ class ConsumerLoop<Body> implements Consumer {
 
   async #settle(batch: BatchInHand<Body>, succeeded: boolean): Promise<void> {
     try {
-      this.#tellOfLeases("settle-warning", await this.#settler.settle(batch.close(succeeded)));
+      const withPull = this.#comesFull && this.#puller.takesMore && !this.#stopping.signal.aborted;
+      this.#tellOfLeases("settle-warning", await this.#settler.settle(batch.close(succeeded), { withPull }));
     } catch (error) {
       if (!(error instanceof QueueError)) throw error;
       const messageIds = idsOf(batch.pulled.messages);

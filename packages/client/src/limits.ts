@@ -21,6 +21,8 @@ export const limits = {
   pull: {
     batchSize: { min: 1, max: 100, unit: "messages" },
     visibilityTimeout: { min: 0, max: 43_200_000, unit: "milliseconds" },
+    /** Of Millrace: what one pull may bring. */
+    batches: { min: 1, max: 5, unit: "batches" },
     /** Of Millrace: the longest wait of a long poll. */
     wait: { min: 0, max: 60_000, unit: "milliseconds" },
   },

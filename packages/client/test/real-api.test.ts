@@ -107,6 +107,41 @@ test("what is sent is stored as it was sent", async () => {
   assert.equal(metrics.oldestMessageTimestamp?.getTime(), running.harness.time.now());
 });
 
+test("a backlog is drained in fewer requests than batches, each message once", async () => {
+  await using running = await Running.start();
+  const path = await running.pullQueue("orders");
+  const asked: string[] = [];
+  const queue = running
+    .client({
+      fetch: async (url, init) => {
+        asked.push(url);
+        return await fetch(url, init);
+      },
+    })
+    .queue<number>("orders");
+  const numbers = Array.from({ length: 400 }, (_, number) => number);
+  for (let at = 0; at < 400; at += 100) await queue.sendBatch(numbers.slice(at, at + 100).map((body) => ({ body })));
+  const handled = new Watched<number>();
+  const before = asked.length;
+  const consumer = running.consume(
+    queue,
+    ({ messages }) => {
+      for (const { body } of messages) handled.push(body);
+    },
+    { batchSize: 10, concurrency: 8 },
+  );
+  await handled.atLeast(400, "messages");
+  await consumer.stop();
+  assert.deepEqual(
+    handled.items.toSorted((a, b) => a - b),
+    numbers,
+  );
+  assert.deepEqual(running.events.items, []);
+  assert.ok(asked.length - before < 40, `${asked.length - before} requests for 40 batches`);
+  assert.equal((await queue.metrics()).backlogCount, 0);
+  assert.deepEqual(await running.peek(path), []);
+});
+
 test("a message that only the server refuses does not take its neighbours with it", async () => {
   await using running = await Running.start();
   const path = await running.harness.queue("orders");

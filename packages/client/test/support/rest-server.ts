@@ -59,6 +59,8 @@ export class RestServer implements AsyncDisposable {
   canHold = true;
   /** Whether answers say that ids of senders are known, as those of Millrace do. */
   knowsMessageIds = false;
+  /** Whether pulls settle, and bring several batches, as those of Millrace do. */
+  takesMore = false;
   script: Script = () => undefined;
   readonly #server: Server;
   readonly #held = new Set<() => void>();
@@ -157,7 +159,7 @@ export class RestServer implements AsyncDisposable {
       case "POST messages/pull":
         return await this.#pull(request, body.batch_size ?? 5);
       case "POST messages/ack":
-        return this.#settle(request.body as Settlement);
+        return ok(this.#settle(request.body as Settlement));
       default:
         return refusal(404, 7003, "No route");
     }
@@ -167,7 +169,9 @@ export class RestServer implements AsyncDisposable {
     return { backlog_count: this.stored.length, backlog_bytes: 7, oldest_message_timestamp_ms: 1_800_000_000_000 };
   }
 
-  async #pull({ headers, gone }: SeenRequest, batchSize: number): Promise<Reply> {
+  async #pull({ headers, gone, body }: SeenRequest, batchSize: number): Promise<Reply> {
+    const { millrace_settle: settlement, millrace_batches: batches = 1 } = body as MorePull;
+    const settled = this.takesMore && settlement !== undefined ? this.#settle(settlement) : undefined;
     if (this.canHold && Number(headers["millrace-wait-seconds"]) > 0) {
       while (this.backlog.length === 0 && !gone.aborted) {
         await new Promise<void>((resolve) => {
@@ -181,17 +185,23 @@ export class RestServer implements AsyncDisposable {
       }
       if (gone.aborted) return ok({ messages: [] });
     }
-    const messages = this.backlog.splice(0, batchSize);
-    return ok({ message_backlog_count: 0, messages, metadata: { metrics: this.metrics } });
+    const messages = this.backlog.splice(0, this.takesMore ? batches * batchSize : batchSize);
+    const more = settled && { millrace_settled: settled };
+    return ok({ message_backlog_count: 0, messages, metadata: { metrics: this.metrics }, ...more });
   }
 
-  #settle({ acks = [], retries = [] }: Settlement): Reply {
+  #settle({ acks = [], retries = [] }: Settlement): object {
     for (const { lease_id: lease } of acks) this.settled.push({ lease, verdict: "ack" });
     for (const { lease_id: lease, delay_seconds: delay } of retries) {
       this.settled.push({ lease, verdict: delay === undefined ? "retry" : `retry after ${delay}` });
     }
-    return ok({ ackCount: acks.length, retryCount: retries.length, warnings: {} });
+    return { ackCount: acks.length, retryCount: retries.length, warnings: {} };
   }
+}
+
+interface MorePull {
+  readonly millrace_settle?: Settlement;
+  readonly millrace_batches?: number;
 }
 
 interface Settlement {
