@@ -1,4 +1,5 @@
-// Requests that come by the thousand: messages pushed, pulled and acknowledged, in the shape in which every client asks for it.
+// Requests that come by the thousand: messages pushed, pulled and acknowledged, in the shape in which every client asks for it. And
+// what a client asks before them on the same connection, a queue's id by its name, which would otherwise lead it past the lane.
 // They are answered beside the framework, which costs a push more than all the rest of its way through this layer. Whatever is
 // unusual about a request (a query, another account, a bad token, a chunked or overlong body, a server that stops) is left to
 // the framework with its body unread, so there is one place that knows how to refuse it.
@@ -28,6 +29,7 @@ export interface LaneRequest {
   readonly route: Route;
   readonly head: RequestHead;
   readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
   readonly header: (name: string) => string | undefined;
   readonly contentType: string | undefined;
   readonly origin: string;
@@ -45,16 +47,20 @@ const queuePath = "/queues/{queue_id}";
 const idLength = 32;
 const idPattern = /^[0-9a-f]{32}$/;
 const noQuery = {};
+/** What needs no decoding. Whether the names are known, and the values good, the route says. */
+const plainQuery = /^(?:[a-z]+(?:_[a-z]+)*=[0-9A-Za-z-]+(?:&(?!$)|$))+$/;
 
 export class FastLane {
   /** How the path of every request begins that the lane takes. */
   readonly start: string;
   readonly #options: LaneOptions;
   readonly #byAction = new Map<string, Route>();
+  readonly #list: Route | undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.start = `${apiRoot}/accounts/${options.accountId}/queues/`;
+    this.#list = options.routes.find(({ id }) => id === "listQueues");
     for (const route of options.routes) {
       const isJson = route.upload === undefined && route.download === undefined;
       if (isJson && route.plane !== "control" && route.method === "POST" && route.path.startsWith(`${queuePath}/`)) {
@@ -66,6 +72,7 @@ export class FastLane {
   /** `undefined`: the request is for the framework. `length`: of its body; it has passed a parser. */
   recognise(head: RequestHead, length: number): LaneRequest | undefined {
     const { url = "", method, headers } = head;
+    if (method === "GET" && length === 0) return this.#recogniseList(head, url);
     if (method !== "POST" || !url.startsWith(this.start) || headers.host === undefined) return undefined;
     const idEnd = this.start.length + idLength;
     const route = this.#byAction.get(url.slice(idEnd));
@@ -76,8 +83,26 @@ export class FastLane {
       route,
       head,
       params: { account_id: this.#options.accountId, queue_id: queueId },
+      query: noQuery,
       header: (name) => headerOf(head, name),
       contentType: headers["content-type"],
+      origin: originOf(head),
+    };
+  }
+
+  #recogniseList(head: RequestHead, url: string): LaneRequest | undefined {
+    const pathEnd = this.start.length - 1;
+    if (this.#list === undefined || url[pathEnd] !== "?" || !this.start.startsWith(url.slice(0, pathEnd)))
+      return undefined;
+    const query = queryOf(url.slice(pathEnd + 1));
+    if (query === undefined || head.headers.host === undefined) return undefined;
+    return {
+      route: this.#list,
+      head,
+      params: { account_id: this.#options.accountId },
+      query,
+      header: (name) => headerOf(head, name),
+      contentType: head.headers["content-type"],
       origin: originOf(head),
     };
   }
@@ -94,7 +119,7 @@ export class FastLane {
 
   /** Never throws. `bytes` are read before this returns. */
   serve(request: LaneRequest, principal: Principal, bytes: Uint8Array | undefined, client: LaneClient): void {
-    const { route, head, params, header, contentType, origin } = request;
+    const { route, head, params, query, header, contentType, origin } = request;
     const fail = (thrown: unknown): void => {
       const { status, headers, envelope } = refusalOf(thrown, head, route, this.#options.logger);
       client.answer(status, JSON.stringify(envelope), headers);
@@ -111,7 +136,7 @@ export class FastLane {
     };
     try {
       const goneOrStopping = (): AbortSignal => client.goneOrStopping();
-      const call = { params, query: noQuery, bytes, contentType, header, principal, goneOrStopping, origin };
+      const call = { params, query, bytes, contentType, header, principal, goneOrStopping, origin };
       const served = route.serve(call);
       if (served instanceof Promise) served.then(succeed, fail);
       else succeed(served);
@@ -119,4 +144,16 @@ export class FastLane {
       fail(error);
     }
   }
+}
+
+/** `undefined`: not plain, or a name comes twice. */
+function queryOf(text: string): Readonly<Record<string, string>> | undefined {
+  if (!plainQuery.test(text)) return undefined;
+  const query: Record<string, string> = {};
+  for (const pair of text.split("&")) {
+    const [name = "", value = ""] = pair.split("=");
+    if (Object.hasOwn(query, name)) return undefined;
+    query[name] = value;
+  }
+  return query;
 }

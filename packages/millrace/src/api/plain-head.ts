@@ -1,12 +1,12 @@
 // The head of a request in the one form in which nearly every client writes it: `POST`, a path, HTTP/1.1, lines `Name: value` in
-// printable ASCII, each name once, a body with a length. Whatever else HTTP allows or forbids is none: node:http's parser, which is
+// printable ASCII, each name once, a body with a length; or the same with `GET` and without a word of a body. Whatever else HTTP allows or forbids is none: node:http's parser, which is
 // strict, decides about that. So nothing is taken here that it would read in another way, and it sees all that is doubtful.
 // Source of the form: RFC 9112 sections 3, 5 and 6.
 
 import type { IncomingHttpHeaders } from "node:http";
 
 export interface PlainHead {
-  readonly method: "POST";
+  readonly method: "GET" | "POST";
   readonly url: string;
   /** By lower-case name. */
   readonly headers: IncomingHttpHeaders;
@@ -14,7 +14,7 @@ export interface PlainHead {
   readonly length: number;
 }
 
-const requestLine = /^POST (\/[!-~]+) HTTP\/1\.1$/;
+const requestLine = /^(POST|GET) (\/[!-~]+) HTTP\/1\.1$/;
 /** No blanks before the colon, none at the beginning of a line. */
 const headerLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([ -~\t]*)$/;
 const decimal = /^(?:0|[1-9]\d{0,8})$/;
@@ -32,7 +32,7 @@ const changing: ReadonlySet<string> = new Set([
 /** `text`: what stands before the empty line, a character for each byte. */
 export function parsePlainHead(text: string): PlainHead | undefined {
   const [first = "", ...lines] = text.split("\r\n");
-  const url = requestLine.exec(first)?.[1];
+  const [, method, url] = requestLine.exec(first) ?? [];
   if (url === undefined) return undefined;
   const headers = Object.create(null) as Record<string, string>;
   for (const line of lines) {
@@ -42,9 +42,12 @@ export function parsePlainHead(text: string): PlainHead | undefined {
     if (name in headers || changing.has(name)) return undefined;
     headers[name] = value.trim();
   }
-  const { connection = "keep-alive", "content-length": length = "" } = headers;
-  if (connection.toLowerCase() !== "keep-alive" || !decimal.test(length)) return undefined;
-  return { method: "POST", url, headers, length: Number(length) };
+  const { connection = "keep-alive", "content-length": length } = headers;
+  if (connection.toLowerCase() !== "keep-alive") return undefined;
+  if (method === "GET") return length === undefined ? { method, url, headers, length: 0 } : undefined;
+  return length !== undefined && decimal.test(length)
+    ? { method: "POST", url, headers, length: Number(length) }
+    : undefined;
 }
 
 const wholeAndPartLines = /^(?:[ -~\t]|\r\n)*\r?$/;

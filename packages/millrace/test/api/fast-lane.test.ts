@@ -35,6 +35,8 @@ test("usual requests do not meet the framework, unusual ones do, and either is a
   const push = (path: string, headers = "", body = '{"body":1}'): string => post(path, body, headers);
   const messages = `${queue}/messages`;
   const chunked = `POST ${account}${messages} HTTP/1.1\r\nHost: x\r\n${authorization}Transfer-Encoding: chunked\r\n\r\n`;
+  const list = (query: string, more = ""): string =>
+    `GET ${account}/queues${query} HTTP/1.1\r\nHost: x\r\n${authorization}${more}\r\n`;
   const rows: readonly (readonly [what: string, bytes: string, statuses: readonly number[], framework: number])[] = [
     ["push", push(messages), [200], 0],
     ["bulk push", push(`${messages}/batch`, "", '{"messages":[{"body":1},{"body":2}]}'), [200], 0],
@@ -71,6 +73,18 @@ test("usual requests do not meet the framework, unusual ones do, and either is a
     ["no host", push(messages).replace("Host: x\r\n", ""), [400], 1],
     ["no length", push(`${messages}/pull`, "", "").replace("Content-Length: 0\r\n", ""), [200], 1],
     ["GET", push(messages).replace("POST", "GET"), [404], 1],
+    ["a queue by its name", list("?name=jobs&page=1"), [200], 0],
+    ["a page that is none", list("?page=x"), [400], 0],
+    ["one behind a push", push(messages) + list("?name=jobs") + push(messages), [200, 200, 200], 0],
+    ["all queues", list(""), [200], 1],
+    ["an empty query", list("?"), [200], 1],
+    ["names", list("?name=jobs&name=others"), [200], 1],
+    ["an encoded name", list("?name=%6aobs"), [200], 1],
+    ["a name that objects have", list("?__proto__=1"), [200], 1],
+    ["the end of a list", list("?name=jobs&"), [200], 1],
+    ["a list with a body", list("?name=jobs", "Content-Length: 2\r\n") + "{}", [200], 1],
+    ["a list without a token", list("?name=jobs").replace(authorization, ""), [401], 1],
+    ["a list of another account", list("?name=jobs").replace(accountId, "b".repeat(32)), [403], 1],
     ["HEAD", push(messages, "", "").replace("POST", "HEAD"), [404], 1],
     ["OPTIONS", push(messages, "", "").replace("POST", "OPTIONS"), [404], 1],
     ["no token", push(messages).replace(authorization, ""), [403], 1],
@@ -113,6 +127,29 @@ test("head and body of an answer are the same on either way", async () => {
     assert.equal(one, two);
   }
 });
+
+test("a list is the same on either way, and so is what is refused", async () => {
+  const { harness: opened, wire, framework } = await openCounted();
+  await using _ = opened;
+  await opened.queue("others");
+  framework();
+  for (const query of ["name=jobs&page=1", "name=nobody", "page=1&per_page=1", "page=0", "per_page=x", "unknown=1"]) {
+    const ask = async (end: string): Promise<string> => {
+      const bytes = `GET ${account}/queues?${query}${end} HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`;
+      return (await wire.exchange(bytes)).text.replace(/\r\nDate: [^\r]+/i, "");
+    };
+    const lane = await ask("");
+    assert.equal(framework(), 0, query);
+    const other = await ask("&");
+    assert.equal(framework(), 1, query);
+    assert.deepEqual(linesOf(lane), linesOf(other), query);
+  }
+});
+
+/** Of an answer; its headers in any order. */
+function linesOf(text: string): readonly string[] {
+  return text.toLowerCase().split("\r\n").toSorted();
+}
 
 test("any body is judged alike on either way", async () => {
   const { harness: opened, queue } = await openCounted();

@@ -270,6 +270,14 @@ function corpus(queue: string): readonly string[] {
 
 const shown = (bytes: string): string => JSON.stringify(bytes.length > 900 ? `${bytes.slice(0, 900)}…` : bytes);
 
+test("a client that looks a queue up by its name stays on the way past node:http", async () => {
+  await using opened = await open();
+  const { wire, queue, seen } = opened;
+  const lookUp = `GET ${account}/queues?name=jobs&page=1 HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`;
+  const { statuses } = await wire.exchange(lookUp + post(`${queue}/messages`, '{"body":1}'));
+  assert.deepEqual([statuses, seen()], [[200, 200], 0]);
+});
+
 test("hundreds of odd requests are answered as node:http and what stands behind it answer them", async () => {
   await using opened = await open();
   const { wire, beside, queue, seen } = opened;

@@ -22,6 +22,14 @@ test("a plain head is read: path, headers by lower-case name, length of the body
   ]);
 });
 
+test("a plain head may ask for something without a body", () => {
+  const get = (...lines: readonly string[]): ReturnType<typeof parsePlainHead> =>
+    parsePlainHead(head(...lines).replace("POST", "GET"));
+  assert.deepEqual(get(), { method: "GET", url: "/a", headers: { __proto__: null, host: "x" }, length: 0 });
+  for (const line of ["Content-Length: 0", "Content-Length: 2", "Transfer-Encoding: chunked", "Connection: close"])
+    assert.equal(get(line), undefined, line);
+});
+
 test("whatever another parser could read in another way is no plain head", () => {
   const sized = "Content-Length: 2";
   for (const [what, text] of [
