@@ -3,7 +3,6 @@
 //   npm run bench -- delivery             also alone: node benchmarks/delivery.ts
 
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { DeliveryCheck } from "../packages/millrace/src/cli/bench/pull-load.ts";
 import type { DeliverPlan, StorelessAddress, StorelessPlan } from "./baselines/storeless-host.ts";
 import { runAlone } from "./harness/alone.ts";
@@ -31,7 +30,6 @@ const quickShapes: readonly Shape[] = [
 ];
 /** What a turn of a second delivers, roughly; turns are so many messages, not so long. */
 const messagesPerSecond = { 10: 20_000, 100: 60_000 } as const;
-const pollMs = 10;
 
 export const delivery: Benchmark = {
   name: "delivery",
@@ -78,7 +76,7 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
         const counted = startServerCount(millrace.pid);
         const startedAt = performance.now();
         await millrace.pause(queue, false);
-        while ((await millrace.backlog(queue)) > 0) await delay(pollMs);
+        await millrace.drained(queue);
         await millrace.pause(queue, true); // is on disk when it is answered, and all that was settled before with it
         const ms = performance.now() - startedAt;
         const cpuUs = cpu(messages);

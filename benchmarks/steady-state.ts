@@ -22,7 +22,6 @@ import type { Progress } from "./load/followed-load.ts";
 
 const batchSize = 100;
 const sampleMs = 500;
-const pollMs = 10;
 /** Producers wait while more than this is stored, so that what is measured is a state that could last. */
 const mostStored = 50_000;
 
@@ -91,7 +90,7 @@ async function open({ options, folder }: Context, count: number): Promise<OpenCa
         }
         const load = await loading;
         if (load.refused.length > 0) throw new Error(`messages were refused: ${load.firstRefusal}`);
-        while ((await millrace.backlog(queue)) > 0) await delay(pollMs);
+        await millrace.drained(queue);
         const ms = performance.now() - startedAt;
         firstNumber += load.numbers;
         const report = await askReceiver(millrace, `/report/${load.numbers}`);
