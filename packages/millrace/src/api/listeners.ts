@@ -7,6 +7,9 @@ import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
 import type { FastifyInstance } from "fastify";
 
+/** What is said of an address that the machine does not have. */
+const notHere: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+
 type AddressesOf = (name: string) => Promise<readonly { readonly address: string }[]>;
 
 export class Listeners implements AsyncDisposable {
@@ -19,13 +22,16 @@ export class Listeners implements AsyncDisposable {
     this.#addressesOf = addressesOf;
   }
 
-  /** Answers the first address, for example `http://127.0.0.1:8788`. Rejects when that cannot be listened on. */
+  /**
+   * Answers the first address, for example `http://127.0.0.1:8788`. Rejects when one that the machine has cannot be listened on: to
+   * some clients the same URL would be another program.
+   */
   async open({ host, port }: { readonly host: string; readonly port: number }): Promise<string> {
     if (host !== "localhost") return await this.#server.listen({ host, port });
     const [first = { address: "127.0.0.1" }, ...others] = await this.#addressesOf(host);
     const url = await this.#server.listen({ host: first.address, port });
     const taken = (this.#server.server.address() as AddressInfo).port;
-    await Promise.all(others.map(async ({ address }) => await this.#listenToo(address, taken)));
+    for (const { address } of others) await this.#listenToo(address, taken);
     return url;
   }
 
@@ -35,8 +41,11 @@ export class Listeners implements AsyncDisposable {
     const other = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       this.#server.server.emit("connection", socket);
     });
-    await new Promise<void>((resolve) => {
-      other.once("error", () => resolve());
+    await new Promise<void>((resolve, reject) => {
+      other.once("error", (error: NodeJS.ErrnoException) => {
+        if (notHere.has(error.code ?? "")) resolve();
+        else reject(error);
+      });
       other.listen({ host, port }, () => {
         this.#others.push(other);
         resolve();

@@ -95,15 +95,16 @@ function failureFields(error: unknown): {
 } {
   if (isMillraceError(error)) return { message: error.message };
   if (error instanceof Error && "code" in error && "port" in error) {
+    const port = `Port ${String(error.port)}${"address" in error ? ` of ${String(error.address)}` : ""}`;
     if (error.code === "EADDRINUSE") {
       return {
-        message: `Port ${String(error.port)} is taken by another program.`,
+        message: `${port} is taken by another program.`,
         remedy: "Stop it, or choose another with --port (API) or --worker-port (Workers); 0 takes any free one.",
       };
     }
     if (error.code === "EACCES") {
       return {
-        message: `Port ${String(error.port)} may not be opened by this user.`,
+        message: `${port} may not be opened by this user.`,
         remedy: "Choose one above 1023.",
       };
     }

@@ -1,6 +1,7 @@
 // `localhost` and its addresses.
 import assert from "node:assert/strict";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
@@ -40,4 +41,22 @@ test("every address of localhost is the same server, down to the fast lane", { s
   await new Promise((resolve) => kept.once("data", resolve));
   const ended = new Promise((resolve) => kept.once("close", resolve));
   await Promise.all([harness.api.close(), listeners[Symbol.asyncDispose](), ended]);
+});
+
+test("a second address of localhost whose port another program has is an error that names it", { skip }, async () => {
+  await using harness = await ApiHarness.open();
+  const other = createServer().listen(0, "127.0.0.2");
+  try {
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    const addresses = ["127.0.0.1", "127.0.0.2"].map((address) => ({ address }));
+    await using listeners = new Listeners(harness.api.server, async () => await Promise.resolve(addresses));
+    await assert.rejects(listeners.open({ host: "localhost", port }), {
+      code: "EADDRINUSE",
+      address: "127.0.0.2",
+      port,
+    });
+  } finally {
+    other.close();
+  }
 });
