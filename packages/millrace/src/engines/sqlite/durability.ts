@@ -4,9 +4,10 @@
 // same place. But a commit before it that was not to be synced by itself (deleting dead rows) went the way of the failed sync:
 // the kernel forgets what it could not write, later syncs succeed, and when the power fails the log ends at the gap. So after a
 // failed sync such a log is written again before anything else is. And since the process may end before that, the promise file
-// says so to the one that opens the data next.
+// says so to the one that opens the data next. Nor is all synced that a killed process left behind: opening syncs it, before
+// anything is promised on top of it.
 
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, openSync } from "node:fs";
 import { MillraceError } from "../../core/index.ts";
 import type { Promised, PromiseFile } from "./promise-file.ts";
 import { writeAgain } from "./write-again.ts";
@@ -37,7 +38,7 @@ export class Durability {
   opened(progress: Progress): void {
     this.#progress = progress;
     this.#promised = progress;
-    if (this.before?.isDoubtful === true) {
+    if (this.before?.isDoubtful === true || !this.#syncsLog()) {
       this.#hasUnsynced = true;
       this.#isDoubtful = true;
       this.makeGood();
@@ -81,6 +82,20 @@ export class Durability {
 
   close(): void {
     this.#promises?.close();
+  }
+
+  /** A process that was killed may have left commits that no sync had followed. Answers false when the disk fails. */
+  #syncsLog(): boolean {
+    if (!existsSync(this.#walPath)) return true;
+    const file = openSync(this.#walPath, "r+");
+    try {
+      fdatasyncSync(file);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      closeSync(file);
+    }
   }
 
   #write(): void {

@@ -335,6 +335,8 @@ export class Store {
       case "peek":
         return peek(ledger, request, group.bytes);
       case "purge":
+        // What was settled before and is not on disk yet would be back after a power failure, though the purge was answered.
+        if (this.#owesSince !== undefined) ledger.noteAnyway();
         return { purged: purge(ledger, request.queue) };
       case "purgeByRef":
         return purgeByRef(ledger, ledger.queue(request.queue), request.refs);
