@@ -13,7 +13,7 @@ import { askReceiver, deployReceiver } from "./harness/receiver.ts";
 import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
-import { storeMessages } from "./harness/store-messages.ts";
+import { messagesOfTurn, storeMessages } from "./harness/store-messages.ts";
 import { receiverSource } from "./workers/receiver.ts";
 
 interface Shape {
@@ -64,7 +64,7 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
     return {
       name,
       run: async (seconds) => {
-        const messages = messagesOf(shape, seconds);
+        const messages = messagesOf(shape, seconds, options.bytes);
         const [queue] = queues;
         if (queue === undefined) throw new Error("a server without a queue");
         await millrace.pause(queue, true);
@@ -93,7 +93,7 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
   const fromMemory: Contender = {
     name: "dispatcher fed from memory",
     run: async (seconds) => {
-      const messages = messagesOf(shape, seconds);
+      const messages = messagesOf(shape, seconds, options.bytes);
       const ask = async (path: string): Promise<unknown> =>
         await (await fetch(`http://127.0.0.1:${port}${path}`)).json();
       await ask(`/expect/${firstNumber}`);
@@ -115,9 +115,9 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
   };
 }
 
-function messagesOf({ batch }: Shape, seconds: number): number {
+function messagesOf({ batch }: Shape, seconds: number, bytes: number): number {
   const perSecond = batch === 100 ? messagesPerSecond[100] : messagesPerSecond[10];
-  return Math.max(1, Math.round((perSecond * seconds) / batch)) * batch;
+  return messagesOfTurn(perSecond * seconds, { batch, bytes });
 }
 
 if (import.meta.main) await runAlone(delivery);

@@ -12,7 +12,7 @@ import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
-import { storeMessages } from "./harness/store-messages.ts";
+import { messagesOfTurn, storeMessages } from "./harness/store-messages.ts";
 
 const batchSize = 100;
 const connectionsCases = [1, 8];
@@ -46,7 +46,7 @@ async function open({ options, folder }: Context, connections: number): Promise<
   const servers = parts.use(await ServersUnderTest.start(folder, options));
   const { bytes } = options;
   const messagesOf = (seconds: number): number =>
-    Math.max(1, Math.round((messagesPerSecond * seconds) / batchSize)) * batchSize;
+    messagesOfTurn(messagesPerSecond * seconds, { batch: batchSize, bytes });
 
   const measure = async (plan: PullPlan, server: number): Promise<Measurement> => {
     const cpu = startCpuCount({ server, generator: generator.pid });

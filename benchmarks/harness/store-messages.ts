@@ -3,10 +3,20 @@
 import { messageBody } from "../../packages/millrace/src/cli/bench/message-body.ts";
 import type { LoadPlan, LoadResult } from "../../packages/millrace/src/cli/bench/http-load.ts";
 import type { ChildModule } from "./child-module.ts";
+import { fittingBatch } from "./fitting-batch.ts";
 import type { BenchQueue, MillraceServer } from "./server.ts";
 
-const perRequest = 100;
 const connections = 16;
+/** Of larger messages fewer are stored: a turn moves no more bytes than this. */
+const mostBytes = 200_000_000;
+
+/** How many messages a turn takes that would take `messages` small ones: whole batches. */
+export function messagesOfTurn(
+  messages: number,
+  { batch, bytes }: { readonly batch: number; readonly bytes: number },
+): number {
+  return Math.max(1, Math.round(Math.min(messages, mostBytes / bytes) / batch)) * batch;
+}
 
 export async function storeMessages(
   generator: ChildModule,
@@ -15,6 +25,7 @@ export async function storeMessages(
   plan: { readonly firstNumber: number; readonly messages: number; readonly bytes: number },
 ): Promise<void> {
   const { firstNumber, messages, bytes } = plan;
+  const perRequest = fittingBatch(bytes);
   const whole = messages - (messages % perRequest);
   if (whole > 0) await push(perRequest, firstNumber, whole / perRequest);
   if (messages > whole) await push(messages - whole, firstNumber + whole, 1);
