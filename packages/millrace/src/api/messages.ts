@@ -109,6 +109,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
         const wait = waitOf(header);
         // Asked for in one turn, so that the store does both in one step, in this order.
         const settling = body?.millrace_settle && broker.pulls.ack(queue.id, settlementOf(body.millrace_settle));
+        if (wait > 0) await settling; // whoever is refused must not be given messages later
         const pulling = broker.pulls.pull(queue.id, {
           batchSize: body?.batch_size,
           batches: body?.millrace_batches,

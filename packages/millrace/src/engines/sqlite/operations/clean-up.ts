@@ -25,7 +25,8 @@ export function isBehind({ dead }: Ledger): boolean {
 /** One slice, within a transaction. Losing it is harmless: what it did is done again. */
 export function cleanUp(ledger: Ledger): void {
   const doomed = ledger.firstDoomed;
-  if (doomed !== undefined && ledger.dead.count < slicePositions) empty(ledger, doomed);
+  // Not while it is behind: what is emptied would be added to that, and whoever waits until it is not would wait for the whole queue.
+  if (doomed !== undefined && ledger.dead.count < slicePositions && !isBehind(ledger)) empty(ledger, doomed);
   for (const { first, count } of ledger.dead.take(slicePositions, sliceRuns)) {
     try {
       ledger.dead.putBack(ledger.tables.log.deleteRange(first, count));
