@@ -1,5 +1,6 @@
 // Numbers for Prometheus: what the store counts is read when somebody asks, the rest is counted from the events the log shows.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import { imbalanceOf } from "../core/index.ts";
 import type { Accounting, CountedQueue, LogFields, QueueMetrics } from "../core/index.ts";
@@ -15,7 +16,7 @@ export interface MetricsOptions {
   readonly queues: () => Promise<readonly QueueReading[]>;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
-  /** Also report this process: memory, CPU, event loop. */
+  /** Also report this process, from the first time it is asked: memory, CPU, event loop. */
   readonly process: boolean;
 }
 
@@ -27,13 +28,23 @@ export interface Metrics {
   render(): Promise<string>;
 }
 
+/** How often the event loop is looked at, ms. */
+const eventLoopMs = 10;
 const sendBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 const batchBuckets = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900];
 
 export function createMetrics({ queues, now, process: ofProcess }: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  if (ofProcess) collectDefaultMetrics({ register: registry });
+  let watching: Promise<void> | undefined;
+  /**
+   * From the first scrape on: the watch on the event loop wakes the process a hundred times a second, 1 % of a core that an idle
+   * server need not use. It has nothing to say before it has looked once.
+   */
+  const watchProcess = async (): Promise<void> => {
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: eventLoopMs });
+    await delay(2 * eventLoopMs);
+  };
 
   const perQueue = (name: string, help: string): Counter<"queue"> =>
     new Counter({ name, help, labelNames: ["queue"], registers });
@@ -133,6 +144,7 @@ export function createMetrics({ queues, now, process: ofProcess }: MetricsOption
     observe: (event, fields) => counting[event]?.(fields),
     contentType: registry.contentType,
     async render() {
+      if (ofProcess) await (watching ??= watchProcess());
       const all = await queues();
       const at = now();
       // Queues may be gone since the last time.

@@ -76,5 +76,7 @@ test("what the store counts is shown as it counts it, and whether it adds up", a
 
 test("the process can be watched too", async () => {
   const metrics = createMetrics({ queues: async () => [], now: () => 0, process: true });
-  assert.match(await metrics.render(), /^process_resident_memory_bytes \d+/m);
+  const text = await metrics.render();
+  assert.match(text, /^process_resident_memory_bytes \d+/m);
+  assert.match(text, /^nodejs_eventloop_lag_min_seconds 0\.\d+/m);
 });
