@@ -10,10 +10,13 @@ import { systemClock as clock, systemRandom as random } from "../../packages/mil
 import { repeatedly } from "./peer.ts";
 import type { Body, Peer } from "./peer.ts";
 
-const consumers = 8;
+const busyConsumers = 8;
 const quiet = { debug() {}, info() {}, warn: console.error, error: console.error };
 const holder = "server:benchmark" as Holder;
 const visibility = milliseconds(60_000);
+
+/** What a consumer with nothing to do is woken by: a message that is on its way to the disk, or one that is on it. */
+type WokenBy = "sending" | "stored";
 
 export const millraceEmbedded: Peer = {
   name: "Millrace, embedded",
@@ -33,26 +36,31 @@ export const millraceEmbedded: Peer = {
       body: encoder.encode(JSON.stringify(body)),
       delaySeconds: undefined,
     });
-    let wakes = Promise.withResolvers<void>();
-    const wake = (): void => {
-      wakes.resolve();
+    let wakes = Promise.withResolvers<WokenBy>();
+    const wake = (by: WokenBy): void => {
+      wakes.resolve(by);
       wakes = Promise.withResolvers();
     };
-    engine.onWake(wake);
+    engine.onSending(() => wake("sending"));
+    engine.onWake(() => wake("stored"));
     const disposal = parts.move();
     return {
       pids: {},
       send: async (body) => void (await intake.send(id, [itemOf(body)])),
       sendMany: async (bodies) => void (await intake.send(id, bodies.map(itemOf))),
-      consume: ({ batch: max }, handle) => {
+      consume: ({ batch: max, isQuiet }, handle) => {
         let isOver = false;
-        const consuming = repeatedly(consumers, async () => {
+        const request = { max, window: noWindow(max), visibility, holder };
+        const consuming = repeatedly(isQuiet ? 1 : busyConsumers, async () => {
           const woken = wakes.promise;
-          const { batch, messages } = await engine.lease(id, { max, window: noWindow(max), visibility, holder });
-          if (batch === undefined) {
-            if (!isOver) await woken;
-            return !isOver;
+          let leased = await engine.lease(id, request);
+          if (leased.batch === undefined) {
+            if (isOver) return false;
+            // A message that is being stored is asked for at once, as the server's own consumers do.
+            leased = await engine.lease(id, { ...request, afterSends: (await woken) === "sending" });
           }
+          const { batch, messages } = leased;
+          if (batch === undefined) return !isOver;
           handle(messages.map(({ body }) => JSON.parse(decoder.decode(body)) as Body));
           await engine.settle(id, { each: [], whole: [{ batch, decision: { kind: "ack" } }] });
           return true;
@@ -60,7 +68,7 @@ export const millraceEmbedded: Peer = {
         return Promise.resolve({
           async [Symbol.asyncDispose]() {
             isOver = true;
-            wake();
+            wake("stored");
             await consuming[Symbol.asyncDispose]();
           },
         });
