@@ -47,7 +47,10 @@ const expected: readonly { readonly benchmark: Benchmark; readonly contenders: r
   { benchmark: restPush, contenders: ["Millrace", "bare HTTP echo", "bare append+fdatasync"] },
   { benchmark: delivery, contenders: ["Millrace", "dispatcher fed from memory"] },
   { benchmark: pull, contenders: ["Millrace", "bare HTTP server"] },
-  { benchmark: latency, contenders: ["Millrace", "Millrace, sent over REST", "without a queue"] },
+  {
+    benchmark: latency,
+    contenders: ["Millrace", "Millrace, sent over REST", "without a queue", "bare sync of a page"],
+  },
 ];
 
 for (const { benchmark, contenders } of expected) {

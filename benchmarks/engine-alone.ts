@@ -10,6 +10,7 @@ import type { Holder, NewMessage, QueueId, StorageEngine } from "../packages/mil
 import { openSqliteEngine } from "../packages/millrace/src/engines/sqlite/index.ts";
 import { systemClock as clock } from "../packages/millrace/src/system.ts";
 import { runAlone } from "./harness/alone.ts";
+import { appendInThread } from "./baselines/append-thread.ts";
 import type { Benchmark, Case, Contender, Context, Measurement, OpenCase } from "./harness/benchmark.ts";
 
 /** Bytes the engine stores beside a body. */
@@ -17,6 +18,7 @@ const headerBytes = 35;
 const manyQueues = 1_000;
 const quiet = { debug: () => {}, info: () => {}, warn: console.warn, error: console.error };
 const bare = "bare append+fdatasync";
+const bareThread = "append+fdatasync in a thread";
 
 /** What a caller does again and again; answers how many messages that came to. */
 type Step = (queue: QueueId) => Promise<number>;
@@ -35,11 +37,13 @@ function storing(group: number): Case {
     name: `storing, ${group} a send`,
     what:
       "Callers that store messages and wait until they are on disk: as many as there are connections, one alone, and as many " +
-      `over ${manyQueues.toLocaleString("en")} queues. Beside them a file that gets the same bytes, synced after each send's worth.`,
+      `over ${manyQueues.toLocaleString("en")} queues. Beside them a file that gets the same bytes, synced after each send's worth, by ` +
+      "the thread that made them, and by another that it waits for, as the engine's callers wait for the store's thread.",
     unit: "messages/s",
     ratios: [
       { of: "many callers", to: bare, target: 0.9 },
       { of: "one caller", to: bare },
+      { of: "one caller", to: bareThread },
       { of: "many queues", to: "many callers", target: 0.5 },
     ],
     open: async (context) =>
@@ -93,11 +97,18 @@ async function open(
       return measured;
     },
   });
+  const append = { folder, bytes: options.bytes + headerBytes, group };
   const rawFile: Contender = {
     name: bare,
     run: async (seconds) => {
-      const plan = { folder, bytes: options.bytes + headerBytes, group, seconds };
-      const { records, ms, latency } = appendToFile(plan);
+      const { records, ms, latency } = appendToFile({ ...append, seconds });
+      return { value: (records / ms) * 1_000, latency: Histogram.from(latency) };
+    },
+  };
+  const rawThread: Contender = {
+    name: bareThread,
+    run: async (seconds) => {
+      const { records, ms, latency } = await appendInThread({ ...append, seconds });
       return { value: (records / ms) * 1_000, latency: Histogram.from(latency) };
     },
   };
@@ -107,6 +118,7 @@ async function open(
       contender("one caller", 1, queues.slice(0, 1)),
       contender("many queues", options.connections, queues),
       rawFile,
+      rawThread,
     ],
     [Symbol.asyncDispose]: async () => await engine[Symbol.asyncDispose](),
   };

@@ -14,6 +14,7 @@ import { ChildModule } from "./harness/child-module.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 import type { PacedPlan, PacedResult } from "./load/paced-load.ts";
+import type { PacedSyncsPlan, PacedSyncsResult } from "./load/paced-syncs.ts";
 import { callerSource } from "./workers/caller.ts";
 
 const perSecond = 200;
@@ -30,11 +31,12 @@ function latencyCase(): Case {
     what:
       "From the first byte of the request that sends a message until the handler that got it has called back over HTTP, at a steady " +
       "pace with a batch timeout of 0. Beside it the same call back from the same Worker's fetch handler, without a queue: what " +
-      "the way there and back costs.",
+      "the way there and back costs; and pages of a file, written over and synced at the same pace: what a sync costs then.",
     unit: "ms (median)",
     ratios: [
       { of: "Millrace", to: "without a queue" },
       { of: "Millrace, sent over REST", to: "without a queue" },
+      { of: "Millrace", to: "bare sync of a page" },
     ],
     bounds: [
       { of: "Millrace", what: "p50", atMost: 2 },
@@ -88,6 +90,14 @@ async function open({ options, folder }: Context): Promise<OpenCase> {
   const plan: StorelessPlan = { folder: join(folder, "storeless"), source: callerSource, texts };
   const { ownPort } = await storeless.call<StorelessAddress>("open", plan);
   contenders.push(paced("without a queue", { host: "127.0.0.1", port: ownPort }, get(`/call/${numberMark}`)));
+  contenders.push({
+    name: "bare sync of a page",
+    run: async (seconds) => {
+      const syncs: PacedSyncsPlan = { folder, perSecond, seconds };
+      const times = Histogram.from((await generator.call<PacedSyncsResult>("pacedSyncs", syncs)).latency);
+      return { value: times.percentileMs(0.5), latency: times };
+    },
+  });
   const disposal = parts.move();
   return { contenders, [Symbol.asyncDispose]: async () => await disposal.disposeAsync() };
 }

@@ -5,14 +5,19 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Histogram } from "../packages/millrace/src/cli/bench/histogram.ts";
+import type { HistogramData } from "../packages/millrace/src/cli/bench/histogram.ts";
+import type { BareServerPlan } from "./baselines/bare-server.ts";
 import { runAlone } from "./harness/alone.ts";
-import type { Benchmark, Case, Contender, Context, OpenCase, Ratio } from "./harness/benchmark.ts";
+import type { Benchmark, Case, Contender, Context, OpenCase, Ratio, RunOptions } from "./harness/benchmark.ts";
 import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
+import type { PacedFetchesPlan } from "./load/paced-fetches.ts";
+import type { PacedSyncsPlan, PacedSyncsResult } from "./load/paced-syncs.ts";
 import { millraceClient } from "./peers/millrace-client.ts";
 import { millraceEmbedded } from "./peers/millrace-embedded.ts";
 import { peers } from "./peers/registry.ts";
 import type { OpenPeer } from "./peers/runner.ts";
+import { perSecond } from "./peers/work.ts";
 import type { WorkKind, WorkPlan, WorkResult } from "./peers/work.ts";
 
 interface WorkCase {
@@ -43,8 +48,15 @@ const works: readonly WorkCase[] = [
     name: "steady state, in batches",
     what: "Producers of 100 messages, and consumers that take what there is, at once.",
   },
-  { kind: "latency", name: "latency at 200 messages a second", what: "From the send to the handler." },
+  {
+    kind: "latency",
+    name: "latency at 200 messages a second",
+    what: "From the send to the handler. Beside it what nothing that answers over `fetch` after a sync can do without: a request of a bare HTTP server, and a page of a file written over and synced, at the same pace.",
+  },
 ];
+
+const bareFetch = "bare fetch";
+const bareSync = "bare sync of a page";
 
 /** Stored for a drain, for each second of a turn; `--backlog` takes its place. */
 const drainedPerSecond = 20_000;
@@ -69,7 +81,16 @@ function peerCase({ kind, name, what }: WorkCase): Case {
     name,
     what: `${what} All sync to disk before they answer, but for ${later.join(" and ")}, whose last messages a power cut may take.`,
     unit: isLatency ? "ms (median)" : "messages/s",
-    ratios: [...ratios, { of: millraceEmbedded.name, to: millraceClient.name }],
+    ratios: [
+      ...ratios,
+      ...(isLatency
+        ? [
+            { of: millraceClient.name, to: bareFetch },
+            { of: millraceEmbedded.name, to: bareSync },
+          ]
+        : []),
+      { of: millraceEmbedded.name, to: millraceClient.name },
+    ],
     open: async (context) => await open(context, kind),
   };
 }
@@ -106,8 +127,38 @@ async function open({ options, folder }: Context, kind: WorkKind): Promise<OpenC
       },
     });
   }
+  if (kind === "latency") contenders.push(...(await bareContenders(parts, options, folder)));
   const disposal = parts.move();
   return { contenders, notes, [Symbol.asyncDispose]: async () => await disposal.disposeAsync() };
+}
+
+/** What there is no way around at that pace. */
+async function bareContenders(
+  parts: AsyncDisposableStack,
+  { bytes }: RunOptions,
+  folder: string,
+): Promise<readonly Contender[]> {
+  const generator = parts.use(new ChildModule(new URL("load/generator.ts", import.meta.url)));
+  const server = parts.use(new ChildModule(new URL("baselines/bare-server.ts", import.meta.url)));
+  const answer = "x".repeat(bytes);
+  const port = await server.call<number>("listen", { answers: { "": answer } } satisfies BareServerPlan);
+  const contender = (name: string, measure: (seconds: number) => Promise<HistogramData>): Contender => ({
+    name,
+    run: async (seconds) => {
+      const times = Histogram.from(await measure(seconds));
+      return { value: times.percentileMs(0.5), latency: times };
+    },
+  });
+  return [
+    contender(bareFetch, async (seconds) => {
+      const plan: PacedFetchesPlan = { url: `http://127.0.0.1:${port}/`, body: answer, perSecond, seconds };
+      return await generator.call<HistogramData>("pacedFetches", plan);
+    }),
+    contender(bareSync, async (seconds) => {
+      const plan: PacedSyncsPlan = { folder, perSecond, seconds };
+      return (await generator.call<PacedSyncsResult>("pacedSyncs", plan)).latency;
+    }),
+  ];
 }
 
 if (import.meta.main) await runAlone(otherQueues);

@@ -19,11 +19,14 @@ import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
 import { slopeOf } from "./harness/slope.ts";
 import type { Progress } from "./load/followed-load.ts";
+import type { PacedSyncsPlan, PacedSyncsResult } from "./load/paced-syncs.ts";
 
 const batchSize = 100;
 const sampleMs = 500;
 /** Producers wait while more than this is stored, so that what is measured is a state that could last. */
 const mostStored = 50_000;
+/** Of a file beside it: about as often as the server syncs. */
+const syncsPerSecond = 200;
 
 export const steadyState: Benchmark = {
   name: "steady-state",
@@ -37,7 +40,8 @@ function steadyCase(name: string, count: number): Case {
     what:
       "Producers push over REST while a Worker consumes in batches of 100; the figure is what was stored, delivered and acknowledged. " +
       `Producers wait while more than ${mostStored.toLocaleString("en")} messages are stored. Beside it bare append+fdatasync of the ` +
-      "same bytes, as many messages to a sync as there are under way.",
+      "same bytes, as many messages to a sync as there are under way; and pages of a file, written over and synced " +
+      `${syncsPerSecond} times a second for as long: what such a disk makes one wait.`,
     unit: "messages/s",
     ratios: [{ of: "Millrace", to: "bare append+fdatasync" }, ...ServersUnderTest.ratios],
     bounds: [{ of: "Millrace", what: "longest", atMost: 250 }],
@@ -120,9 +124,21 @@ async function open({ options, folder }: Context, count: number): Promise<OpenCa
       return { value: (records / ms) * 1_000, latency: Histogram.from(latency) };
     },
   };
+  const syncs: Contender = {
+    name: "bare sync of a page",
+    run: async (seconds, isWarmUp) => {
+      const plan: PacedSyncsPlan = {
+        folder: join(folder, "raw"),
+        perSecond: syncsPerSecond,
+        seconds: isWarmUp ? seconds : options.duration,
+      };
+      const { syncs: pages, ms, latency } = await generator.call<PacedSyncsResult>("pacedSyncs", plan);
+      return { value: (pages / ms) * 1_000, latency: Histogram.from(latency) };
+    },
+  };
   const disposal = parts.move();
   return {
-    contenders: [rawFile, ...servers.all.map(millraceOf)],
+    contenders: [rawFile, syncs, ...servers.all.map(millraceOf)],
     [Symbol.asyncDispose]: async () => await disposal.disposeAsync(),
   };
 }

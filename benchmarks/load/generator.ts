@@ -6,7 +6,9 @@ import type { LoadPlan } from "../../packages/millrace/src/cli/bench/http-load.t
 import { pullAll } from "../../packages/millrace/src/cli/bench/pull-load.ts";
 import { answerCalls } from "../harness/child-module.ts";
 import { FollowedLoad } from "./followed-load.ts";
+import { pacedFetches } from "./paced-fetches.ts";
 import { openCallbacks } from "./paced-load.ts";
+import { pacedSyncs } from "./paced-syncs.ts";
 
 const callbacks = await openCallbacks();
 const followed = new FollowedLoad();
@@ -16,6 +18,8 @@ answerCalls({
   append: appendToFile,
   callbackPort: () => callbacks.port,
   paced: callbacks.run,
+  pacedFetches,
+  pacedSyncs,
   followedLoad: followed.run,
   follow: followed.follow,
 });

@@ -32,7 +32,8 @@ export interface WorkResult {
 const perSend = 100;
 /** Messages that may wait between producers and consumers at once. */
 const mostWaiting = 20_000;
-const perSecond = 200;
+/** For `latency`. */
+export const perSecond = 200;
 /** What has not come by then is missing. */
 const patienceMs = 60_000;
 

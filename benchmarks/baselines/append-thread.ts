@@ -1,0 +1,50 @@
+// Bare append+fdatasync in a thread of its own, asked by another: what a program pays that does not stand still for the disk.
+
+import { once } from "node:events";
+import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { Histogram } from "../../packages/millrace/src/cli/bench/histogram.ts";
+import type { AppendPlan, AppendResult } from "../../packages/millrace/src/cli/bench/raw-append.ts";
+
+/** One group after the other, each handed over and answered when it is on disk. */
+export async function appendInThread({ folder, bytes, group, seconds }: AppendPlan): Promise<AppendResult> {
+  const thread = new Worker(new URL(import.meta.url), { workerData: join(folder, `thread-append-${process.pid}`) });
+  try {
+    const records = Buffer.alloc(bytes * group, "x");
+    const latency = new Histogram();
+    const startedAt = performance.now();
+    let now = startedAt;
+    let written = 0;
+    while (now - startedAt < seconds * 1_000) {
+      const answered = once(thread, "message");
+      thread.postMessage(records, []);
+      await answered;
+      written += group;
+      const before = now;
+      now = performance.now();
+      latency.record(now - before);
+    }
+    return { records: written, ms: now - startedAt, latency: latency.toJSON() };
+  } finally {
+    thread.postMessage(undefined, []);
+    await once(thread, "exit");
+  }
+}
+
+function serve(port: NonNullable<typeof parentPort>, path: string): void {
+  const file = openSync(path, "w", 0o600);
+  port.on("message", (records: Uint8Array | undefined) => {
+    if (records === undefined) {
+      closeSync(file);
+      rmSync(path, { force: true });
+      port.close();
+      return;
+    }
+    writeSync(file, records);
+    fdatasyncSync(file);
+    port.postMessage(undefined);
+  });
+}
+
+if (!isMainThread && parentPort !== null) serve(parentPort, workerData as string);
