@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { MillraceError } from "../../src/core/index.ts";
 import { ApiHarness, refusal } from "./api-harness.ts";
 
 interface Pulled {
@@ -316,6 +317,24 @@ test("a pull that is refused has settled all the same", async () => {
   assert.equal((await harness.call("POST", `${path}/messages/pull`, body)).status, 409);
   const again = await harness.must<{ ackCount: number }>("POST", `${path}/messages/ack`, body.millrace_settle);
   assert.equal(again.ackCount, 0);
+});
+
+test("a pull that waits and whose settlements are refused leases nothing", async () => {
+  await using harness = await ApiHarness.open();
+  const path = await pullQueue(harness, { batch_size: 1 });
+  const pull = async () => (await harness.must<Pulled>("POST", `${path}/messages/pull`)).messages;
+  await harness.must("POST", `${path}/messages/batch`, { messages: [{ body: 1 }, { body: 2 }] });
+  const [held] = await pull();
+  const settle = harness.engine.settle.bind(harness.engine);
+  harness.engine.settle = () => Promise.reject(new MillraceError("DATA_DAMAGED", "The leases are not as stored"));
+  const body = { millrace_settle: { acks: [{ lease_id: held?.lease_id }] } };
+  const headers = { "millrace-wait-seconds": "60" };
+  assert.equal((await harness.call("POST", `${path}/messages/pull`, body, { headers })).status, 500);
+  harness.engine.settle = settle;
+  assert.deepEqual(
+    (await pull()).map(({ attempts }) => attempts),
+    [1],
+  );
 });
 
 test("a pull of several batches brings as many messages, and only whole numbers of batches are asked for", async () => {

@@ -285,6 +285,25 @@ test("a dropped queue is emptied in slices, over a restart too", async () => {
   assert.equal(harness.backlog(other), 10);
 });
 
+test("a send waits for a part of a dropped queue to be emptied, even when its messages lie scattered among others", async () => {
+  await using harness = await StoreHarness.open();
+  const all = 8_000;
+  for (let sent = 0; sent < all; sent += 1_000) {
+    const pairs = Array.from({ length: 1_000 }, () => [sending(queue, 1, 10, 60_000), sending(other, 1, 10)]);
+    harness.run(...pairs.flat());
+  }
+  harness.store.keepUp(); // nothing is left behind
+  harness.commit(1, { kind: "dropQueue", queue });
+  harness.store.tidyUp(); // begins to empty it, and then requests wait
+  harness.store.keepUp();
+  const left = harness.stored() - all;
+  assert.ok(left > all / 2, `${left} of ${all} messages left`);
+  assert.equal(harness.backlog(other), all);
+  while (harness.store.tidyUp());
+  assert.equal(harness.stored(), all);
+  assert.equal(harness.count("SELECT count(*) FROM queues"), 1);
+});
+
 test("a purged queue takes messages at once while the old ones are still being deleted", async () => {
   await using harness = await StoreHarness.open();
   for (let batch = 0; batch < 50; batch += 1) harness.send(100);
