@@ -155,7 +155,7 @@ export class Broker {
 
   #expect(id: QueueId, messages: number): void {
     this.#consumers.get(id)?.loop.expect(messages);
-    this.pulls.expect(id);
+    this.pulls.wake(id);
   }
 
   #wake(id: QueueId, readiness: Readiness | undefined): void {

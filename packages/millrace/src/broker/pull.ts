@@ -179,12 +179,7 @@ export class PullConsumers {
     return { stale: [...stale, ...receipt.stale.map((lease) => known.get(lease) ?? lease)] };
   }
 
-  /** Messages are on their way into the queue: somebody who waits asks for them now, and gets them when they are stored. */
-  expect(queue: QueueId): void {
-    this.#polls.wake(queue);
-  }
-
-  /** The queue may have something: somebody who waits tries again. */
+  /** The queue may have something, or will when the sends under way are stored, which a lease waits for: somebody who waits tries again. */
   wake(queue: QueueId): void {
     this.#polls.wake(queue);
   }

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { RawFields } from "../../src/contract/index.ts";
 import { milliseconds } from "../../src/core/index.ts";
-import type { LeaseRequest, StorageEngine } from "../../src/core/index.ts";
+import type { LeaseRequest, QueueRecord, StorageEngine } from "../../src/core/index.ts";
 import { BrokerHarness, done } from "../support/broker-harness.ts";
 
 /** A store whose sends, and whose leases that come after them, take until `store` is called; as one group, sends first. */
@@ -45,91 +46,106 @@ class SlowStore {
   };
 }
 
-async function open(): Promise<{ readonly slow: SlowStore; readonly harness: BrokerHarness }> {
-  const slow = new SlowStore();
-  const harness = await BrokerHarness.open(slow.wrap);
-  return { slow, harness };
+/** A queue over a slow store. */
+class Sending implements AsyncDisposable {
+  readonly slow: SlowStore;
+  readonly harness: BrokerHarness;
+  readonly queue: QueueRecord;
+
+  private constructor(slow: SlowStore, harness: BrokerHarness, queue: QueueRecord) {
+    this.slow = slow;
+    this.harness = harness;
+    this.queue = queue;
+  }
+
+  static async open(): Promise<Sending> {
+    const slow = new SlowStore();
+    const harness = await BrokerHarness.open(slow.wrap);
+    return new Sending(slow, harness, await harness.queue("events"));
+  }
+
+  /** With an idle Worker as its consumer. */
+  static async openWithWorker(settings: RawFields): Promise<Sending> {
+    const sending = await Sending.open();
+    await sending.harness.push(sending.queue, settings);
+    await sending.harness.time.settle();
+    sending.slow.leases.length = 0;
+    return sending;
+  }
+
+  /** Begins a send and answers it, once all that it leads to before it is stored has happened. */
+  async begin(text: string): Promise<{ readonly sent: Promise<unknown> }> {
+    const sent = this.harness.send(this.queue, text);
+    sent.catch(() => undefined); // awaited by whoever asked for it
+    await this.harness.time.settle();
+    return { sent };
+  }
+
+  /** All that is under way. */
+  async store(): Promise<void> {
+    this.slow.store();
+    await this.harness.time.settle();
+  }
+
+  async send(text: string): Promise<void> {
+    const { sent } = await this.begin(text);
+    await this.store();
+    await sent;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.harness[Symbol.asyncDispose]();
+  }
 }
 
 test("an idle consumer without a window asks for a message while it is being stored", async () => {
-  const { slow, harness } = await open();
-  await using _ = harness;
-  const queue = await harness.queue("events");
-  await harness.push(queue, { batch_size: 10, max_wait_time_ms: 0 });
-  await harness.time.settle();
-  slow.leases.length = 0;
-  const sent = harness.send(queue, "a");
-  await harness.time.settle();
+  await using sending = await Sending.openWithWorker({ batch_size: 10, max_wait_time_ms: 0 });
+  const { slow, harness } = sending;
+  const { sent } = await sending.begin("a");
   assert.deepEqual(
     slow.leases.map(({ afterSends }) => afterSends),
     [true],
   );
   assert.equal(harness.target.deliveries.length, 0);
-  slow.store();
+  await sending.store();
   await sent;
-  await harness.time.settle();
   assert.deepEqual(harness.delivered(), [["a#1"]]);
 });
 
 test("with a window it waits for the batch to fill, and asks for the whole", async () => {
-  const { slow, harness } = await open();
-  await using _ = harness;
-  const queue = await harness.queue("events");
-  await harness.push(queue, { batch_size: 2, max_wait_time_ms: 5_000 });
-  await harness.time.settle();
-  slow.leases.length = 0;
+  await using sending = await Sending.openWithWorker({ batch_size: 2, max_wait_time_ms: 5_000 });
   for (const [text, asked] of [
     ["a", 0],
     ["b", 1],
   ] as const) {
-    const sent = harness.send(queue, text);
-    await harness.time.settle();
-    assert.equal(slow.leases.length, asked);
-    slow.store();
+    const { sent } = await sending.begin(text);
+    assert.equal(sending.slow.leases.length, asked);
+    await sending.store();
     await sent;
   }
-  await harness.time.settle();
-  assert.deepEqual(harness.delivered(), [["a#1", "b#1"]]);
+  assert.deepEqual(sending.harness.delivered(), [["a#1", "b#1"]]);
 });
 
 test("a send that fails costs a lease that finds nothing, and the next is delivered all the same", async () => {
-  const { slow, harness } = await open();
-  await using _ = harness;
-  const queue = await harness.queue("events");
-  await harness.push(queue, { batch_size: 10, max_wait_time_ms: 0 });
-  await harness.time.settle();
-  slow.isFailing = true;
-  const failing = assert.rejects(harness.send(queue, "lost"), /disk is full/);
-  await harness.time.settle();
-  slow.store();
-  await failing;
-  slow.isFailing = false;
-  const sent = harness.send(queue, "kept");
-  await harness.time.settle();
-  slow.store();
-  await sent;
-  await harness.time.settle();
-  assert.deepEqual(harness.delivered(), [["kept#1"]]);
+  await using sending = await Sending.openWithWorker({ batch_size: 10, max_wait_time_ms: 0 });
+  sending.slow.isFailing = true;
+  await assert.rejects(sending.send("lost"), /disk is full/);
+  sending.slow.isFailing = false;
+  await sending.send("kept");
+  assert.deepEqual(sending.harness.delivered(), [["kept#1"]]);
 });
 
 test("a consumer without a free place asks for nothing", async () => {
-  const { slow, harness } = await open();
-  await using _ = harness;
-  const queue = await harness.queue("events");
-  await harness.push(queue, { batch_size: 1, max_wait_time_ms: 0, max_concurrency: 1 });
+  await using sending = await Sending.openWithWorker({ batch_size: 1, max_wait_time_ms: 0, max_concurrency: 1 });
+  const { slow, harness } = sending;
   const handler = Promise.withResolvers<void>();
   harness.target.handler = async () => {
     await handler.promise;
     return done();
   };
-  for (const text of ["first", "second"]) {
-    const sent = harness.send(queue, text);
-    await harness.time.settle();
-    slow.store();
-    await sent;
-    await harness.time.settle();
-    if (text === "first") slow.leases.length = 0;
-  }
+  await sending.send("first");
+  slow.leases.length = 0;
+  await sending.send("second");
   assert.deepEqual(slow.leases, []);
   handler.resolve();
   await harness.time.settle();
@@ -137,28 +153,24 @@ test("a consumer without a free place asks for nothing", async () => {
 });
 
 test("a long poll that waits asks for a message while it is being stored, and only one of those that wait does", async () => {
-  const { slow, harness } = await open();
-  await using _ = harness;
-  const queue = await harness.queue("events");
+  await using sending = await Sending.open();
+  const { slow, harness, queue } = sending;
   await harness.pull(queue);
   const wait = milliseconds(10_000);
   const pulls = [1, 2].map(
     async () => await harness.broker.pulls.pull(queue.id, { batchSize: 1, visibility: undefined, wait }),
   );
   await harness.time.settle();
-  slow.store();
-  await harness.time.settle();
+  await sending.store();
   slow.leases.length = 0;
-  const sent = harness.send(queue, "a");
-  await harness.time.settle();
+  const { sent } = await sending.begin("a");
   assert.equal(slow.leases.length, 1);
-  slow.store();
+  await sending.store();
   await sent;
   const first = await Promise.race(pulls);
   assert.equal(first.messages.length, 1);
   harness.broker.pulls.stop();
-  slow.store();
-  await harness.time.settle();
-  slow.store();
+  await sending.store();
+  await sending.store();
   await Promise.all(pulls);
 });
