@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasPackage, loadPackage } from "./peer.ts";
 import type { Body, Peer } from "./peer.ts";
-import { freePort, newestFolder, startProgram } from "./programs.ts";
+import { findProgram, freePort, newestFolder, startProgram } from "./programs.ts";
 
 interface Channel {
   assertQueue(name: string, options: object): Promise<unknown>;
@@ -40,8 +40,9 @@ export const rabbitmq: Peer = {
   start: async (folder) => {
     await using parts = new AsyncDisposableStack();
     const binary = serverScript();
-    if (binary === undefined) throw new Error("rabbitmq-server is not installed");
-    const port = await freePort();
+    const nameServer = findProgram("epmd");
+    if (binary === undefined || nameServer === undefined) throw new Error("rabbitmq-server is not installed");
+    const [port, nameServerPort] = [await freePort(), await freePort()];
     writeFileSync(join(folder, "rabbitmq.conf"), "loopback_users = none\n");
     writeFileSync(join(folder, "enabled_plugins"), "[].\n");
     const env = {
@@ -54,9 +55,11 @@ export const rabbitmq: Peer = {
       RABBITMQ_LOG_BASE: join(folder, "log"),
       RABBITMQ_CONFIG_FILE: join(folder, "rabbitmq.conf"),
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, "enabled_plugins"),
-      ERL_EPMD_PORT: `${await freePort()}`,
+      ERL_EPMD_PORT: `${nameServerPort}`,
       ERL_EPMD_ADDRESS: "127.0.0.1",
     };
+    // Erlang starts one where there is none, and leaves it behind for whatever runs next.
+    parts.use(await startProgram({ binary: nameServer, args: [], env, port: nameServerPort, folder }));
     const program = parts.use(await startProgram({ binary, args: [], env, port, folder }));
     const { connect } = await loadPackage<Amqp>("amqplib");
     const connection = await connect(`amqp://guest:guest@127.0.0.1:${port}`);
