@@ -1,11 +1,12 @@
 // Runs benchmarks for people: prints as it goes, writes the results and the page.
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Benchmark, RunOptions } from "./benchmark.ts";
 import { readMachine } from "./machine.ts";
-import { defaultBytes, readOptions, usage } from "./options.ts";
+import { defaultBytes, readOptions, usage, WrongOption } from "./options.ts";
+import type { Asked } from "./options.ts";
 import { updatePage } from "./page.ts";
 import { runBenchmark } from "./run.ts";
 
@@ -21,14 +22,12 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
     return;
   }
   const evidence = fileURLToPath(new URL("../../docs/evidence/performance", import.meta.url));
-  const { names, options, results, folder } = await readOptions(argv, evidence);
-  const unknown = names.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
-  if (unknown.length > 0) {
-    const known = benchmarks.map(({ name }) => name).join(", ");
-    console.error(`There is no benchmark ${unknown.join(", ")}. There are: ${known}.`);
+  const asked = await readAsked(benchmarks, argv, evidence);
+  if (asked === undefined) {
     process.exitCode = 2;
     return;
   }
+  const { names, options, results, folder } = asked;
   const root = await mkdtemp(join(folder, "millrace-bench-"));
   try {
     const machine = await readMachine(root);
@@ -40,7 +39,6 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
       console.log(`\n${benchmark.title} (${benchmark.name})`);
       const result = await runBenchmark(benchmark, { options, machine, folder: root, tell: console.log });
       if (results === undefined) continue;
-      await mkdir(results, { recursive: true });
       await writeFile(
         join(results, `${fileOf(benchmark.name, options)}.json`),
         `${JSON.stringify(result, rounded, 2)}\n`,
@@ -49,6 +47,25 @@ export async function runAll(benchmarks: readonly Benchmark[], argv: readonly st
     if (results === evidence) await updatePage(evidence);
   } finally {
     await rm(root, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** `undefined`: asked for wrongly, which is told. */
+async function readAsked(
+  benchmarks: readonly Benchmark[],
+  argv: readonly string[],
+  evidence: string,
+): Promise<Asked | undefined> {
+  try {
+    const asked = await readOptions(argv, evidence);
+    const unknown = asked.names.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+    if (unknown.length === 0) return asked;
+    const known = benchmarks.map(({ name }) => name).join(", ");
+    throw new WrongOption(`There is no benchmark ${unknown.join(", ")}. There are: ${known}.`);
+  } catch (error) {
+    if (!(error instanceof WrongOption)) throw error;
+    console.error(`${error.message}\n(npm run bench -- --help lists what there is)`);
+    return undefined;
   }
 }
 

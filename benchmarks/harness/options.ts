@@ -1,5 +1,6 @@
 // How benchmarks are asked for on the command line.
 
+import { mkdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -34,9 +35,94 @@ export const usage = `npm run bench -- [names] [options]
   --results <path>       where the JSON results go; - for nowhere (docs/evidence/performance, only without --quick)
   --profile <path>       CPU profiles of the server's threads go here`;
 
-/** Throws a `TypeError` in words for an option that does not exist or fit. */
+/** Benchmarks were asked for wrongly: a sentence for people that says what is expected. */
+export class WrongOption extends Error {
+  override readonly name = "WrongOption";
+}
+
+/** What each number may be; `unit` says what is counted. */
+const limits = {
+  rounds: { min: 1, max: 1_000, unit: "rounds" },
+  seconds: { min: 0.01, max: 86_400, unit: "seconds" },
+  connections: { min: 1, max: 10_000, unit: "connections" },
+  bytes: { min: 32, max: 128_000, unit: "bytes" },
+  backlog: { min: 0, max: 1_000_000_000, unit: "messages" },
+  queues: { min: 1, max: 10_000, unit: "queues" },
+  duration: { min: 0.01, max: 86_400, unit: "seconds" },
+} as const;
+
+const isFraction = (unit: string): boolean => unit === "seconds";
+
+/** Throws `WrongOption` for an option that does not exist or fit, and for a folder that is not there. Makes that of the results. */
 export async function readOptions(argv: readonly string[], evidence: string): Promise<Asked> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parse(argv);
+  const { quick } = values;
+  const number = (name: keyof typeof limits, otherwise: number): number => {
+    const text = values[name];
+    if (text === undefined) return otherwise;
+    const { min, max, unit } = limits[name];
+    const parsed = text.trim() === "" ? Number.NaN : Number(text);
+    const isFitting = parsed >= min && parsed <= max && (isFraction(unit) || Number.isInteger(parsed));
+    if (isFitting) return parsed;
+    const what = isFraction(unit) ? "a number" : "a whole number";
+    throw new WrongOption(`--${name}: expected ${what} of ${unit} from ${min} to ${max}, got "${text}".`);
+  };
+  const given = values.results ?? (quick ? "-" : evidence);
+  const asked = {
+    names: positionals,
+    options: {
+      quick,
+      rounds: number("rounds", quick ? 2 : 5),
+      seconds: number("seconds", quick ? 1 : 5),
+      connections: number("connections", 64),
+      bytes: number("bytes", defaultBytes),
+      backlog: number("backlog", 0),
+      queues: number("queues", 1),
+      duration: number("duration", quick ? 3 : 60),
+      peers: values.peers.toLowerCase().split(",").filter(Boolean),
+      profile: values.profile,
+    },
+    results: given === "-" ? undefined : given,
+    folder: values.folder ?? (await diskFolder()),
+  };
+  if (values.folder !== undefined) await checkFolder(values.folder);
+  // The results come at the end, hours later perhaps: their folder is made before.
+  if (asked.results !== undefined) await makeFolder(asked.results);
+  return asked;
+}
+
+async function checkFolder(folder: string): Promise<void> {
+  const isThere = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isThere) throw new WrongOption(`--folder: expected a folder that exists, got "${folder}".`);
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new WrongOption(`--results: expected a folder that exists or can be made, got "${folder}" (${why}).`, {
+      cause: error,
+    });
+  }
+}
+
+/** Throws `WrongOption` for what is no option or lacks its value. */
+function parse(argv: readonly string[]): ReturnType<typeof parseAll> {
+  try {
+    return parseAll(argv);
+  } catch (error) {
+    const isMisuse =
+      error instanceof TypeError && String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS");
+    throw isMisuse ? new WrongOption(error.message, { cause: error }) : error;
+  }
+}
+
+function parseAll(argv: readonly string[]) {
+  return parseArgs({
     args: [...argv],
     allowPositionals: true,
     options: {
@@ -54,35 +140,6 @@ export async function readOptions(argv: readonly string[], evidence: string): Pr
       profile: { type: "string" },
     },
   });
-  const { quick } = values;
-  const number = (
-    name: "rounds" | "seconds" | "connections" | "bytes" | "backlog" | "queues" | "duration",
-    otherwise: number,
-  ): number => {
-    const text = values[name];
-    if (text === undefined) return otherwise;
-    const parsed = Number(text);
-    if (Number.isFinite(parsed) && parsed >= 0) return parsed;
-    throw new TypeError(`--${name}: expected a number, got ${text}`);
-  };
-  const given = values.results ?? (quick ? "-" : evidence);
-  return {
-    names: positionals,
-    options: {
-      quick,
-      rounds: Math.max(1, number("rounds", quick ? 2 : 5)),
-      seconds: number("seconds", quick ? 1 : 5),
-      connections: Math.max(1, number("connections", 64)),
-      bytes: Math.max(32, number("bytes", defaultBytes)),
-      backlog: number("backlog", 0),
-      queues: Math.max(1, number("queues", 1)),
-      duration: number("duration", quick ? 3 : 60),
-      peers: values.peers.toLowerCase().split(",").filter(Boolean),
-      profile: values.profile,
-    },
-    results: given === "-" ? undefined : given,
-    folder: values.folder ?? (await diskFolder()),
-  };
 }
 
 /** Temporary files are often kept in memory, where a sync costs nothing. */

@@ -44,3 +44,10 @@ test("a length that cannot be is refused with the reason", async () => {
   assert.equal(exitCode, 2);
   assert.match(stderr, /Expected a number of seconds above 0/);
 });
+
+test("a folder that is not there is refused with what to do", async () => {
+  await using folder = await temporaryFolder();
+  const { exitCode, stderr } = await cli(["bench", "--folder", "missing"], { cwd: folder.path });
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /No folder can be made in .*missing \(ENOENT\)\. Name one that exists .*--folder/);
+});

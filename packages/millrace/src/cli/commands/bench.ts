@@ -9,6 +9,7 @@ import { benchMachine, benchNames } from "../bench/machine-bench.ts";
 import type { BenchReport } from "../bench/machine-bench.ts";
 import { note, print, printJson } from "../command-context.ts";
 import type { CommandContext } from "../command-context.ts";
+import { CommandFailure } from "../command-failure.ts";
 import { examples } from "../help-examples.ts";
 import { numberWithin } from "../number-option.ts";
 import { table } from "../tables.ts";
@@ -39,7 +40,7 @@ export function addBench(program: Command, context: CommandContext): void {
   examples(bench, ["millrace bench"], ["millrace bench --folder /var/lib --rounds 10", "the disk of the data folder"]);
   bench.action(async (options: BenchOptions) => {
     const { rounds, seconds, bytes } = options;
-    const folder = await mkdtemp(join(resolve(context.terminal.cwd, options.folder), ".millrace-bench-"));
+    const folder = await newFolderIn(resolve(context.terminal.cwd, options.folder));
     try {
       const report = await benchMachine(context, { folder, rounds, seconds, bytes }, (text) => note(context, text));
       if (options.json === true) printJson(context, { ...machine(context), rounds, seconds, bytes, ...report });
@@ -48,6 +49,18 @@ export function addBench(program: Command, context: CommandContext): void {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     }
   });
+}
+
+async function newFolderIn(folder: string): Promise<string> {
+  try {
+    return await mkdtemp(join(folder, ".millrace-bench-"));
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new CommandFailure(
+      `No folder can be made in ${folder} (${why}). Name one that exists and can be written: --folder <path>.`,
+      { cause: error },
+    );
+  }
 }
 
 function positive(text: string): number {
