@@ -103,6 +103,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       plane: "pull",
       body: pullBody,
       isUsual: isPull,
+      answersBodies: true,
       result: pullResult,
       handle: async ({ params, body, principal, header, goneOrStopping }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);
@@ -164,6 +165,7 @@ export function messageRoutes({ controlPlane, intake, engine, broker, clock }: A
       needs: "queues:read",
       plane: "pull",
       body: peekBody,
+      answersBodies: true,
       result: peekResult,
       handle: async ({ params, body, principal }) => {
         const queue = existingQueueOf(controlPlane.view, params, principal);

@@ -228,7 +228,9 @@ class PlainConnection {
   };
 
   get #isBlocked(): boolean {
-    return this.#isLeaving || this.#isFull || this.#exchanges.length >= mostUnderWay;
+    if (this.#isLeaving || this.#isFull || this.#exchanges.length >= mostUnderWay) return true;
+    // Dozens of answers with bodies would be gigabytes, of a client that need not read any.
+    return this.#entered?.request.route.answersBodies === true && this.#exchanges.some((each) => each.answersBodies);
   }
 
   /** Takes the requests that are whole, and decides whether to read on. */
@@ -266,14 +268,12 @@ class PlainConnection {
     const entered = this.#entered ?? this.#enter(bytes);
     if (typeof entered === "string") return entered;
     const { request, principal, size, bodyAt } = entered;
-    if (bytes.length < size) {
-      this.#entered = entered;
-      return "part";
-    }
+    this.#entered = entered;
+    if (bytes.length < size || this.#isBlocked) return "part";
     this.#entered = undefined;
     this.#waitingBytes = bytes.length - size;
     this.#pieces = this.#waitingBytes === 0 ? [] : [bytes.subarray(size)];
-    const exchange = new Exchange(this);
+    const exchange = new Exchange(this, request.route.answersBodies === true);
     this.#exchanges.push(exchange);
     this.#door.lane.serve(request, principal, bodyAt === size ? undefined : bytes.subarray(bodyAt, size), exchange);
     return "whole";
@@ -361,11 +361,13 @@ class Exchange implements LaneClient {
   /** Of the text in UTF-8, in bytes. */
   length = 0;
   headers: Readonly<Record<string, string>> | undefined;
+  readonly answersBodies: boolean;
   readonly #connection: PlainConnection;
   #onceOver: (() => void)[] | undefined;
 
-  constructor(connection: PlainConnection) {
+  constructor(connection: PlainConnection, answersBodies: boolean) {
     this.#connection = connection;
+    this.answersBodies = answersBodies;
   }
 
   answer(status: number, text: string, headers?: Readonly<Record<string, string>>): void {

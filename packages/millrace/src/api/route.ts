@@ -89,6 +89,8 @@ export interface RouteSpec<B extends z.ZodType, Q extends z.ZodType, R extends z
   readonly maxBytes?: number;
   /** What a body beyond `maxBytes` means; by default `REQUEST_TOO_LARGE`. */
   readonly tooLarge?: ErrorCode;
+  /** Its answers carry messages' bodies, megabytes of them: of a connection one is made at a time. */
+  readonly answersBodies?: true;
   readonly query?: Q;
   readonly result: R;
   readonly diagnose?: Diagnosis;
