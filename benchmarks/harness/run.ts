@@ -41,7 +41,7 @@ async function runCase(
   tell: (line: string) => void,
 ): Promise<CaseResult> {
   const { name, what, unit, ratios, bounds = [], mostRounds = Number.POSITIVE_INFINITY } = each;
-  tell(name);
+  tell(`${name}: ${what}`);
   await using opened = await each.open({ options, folder });
   const { contenders, notes = [] } = opened;
   for (const contender of contenders) await contender.run(warmUpSeconds(options.seconds), true);
@@ -64,6 +64,7 @@ async function runCase(
     const shares = of.map(({ value }, round) => value / (to[round]?.value ?? Number.NaN));
     return [{ ...ratio, ...spreadOf(shares) }];
   });
+  for (const figure of figures) tell(`  ${summaryOf(figure, unit)}`);
   for (const { of, to, median } of results) tell(`  ${of} : ${to} = ${median.toFixed(2)}`);
   return { name, what, unit, figures, ratios: results, bounds, notes };
 }
@@ -91,6 +92,15 @@ function figureOf(name: string, turns: readonly Measurement[]): Figure {
     cpuUs: medians(turns.map(({ cpuUs }) => cpuUs)),
     facts: medians(turns.map(({ facts }) => facts)),
   };
+}
+
+/** What stands in a row of the page, for those who only see the run. */
+function summaryOf({ name, median, latencyMs, delivered }: Figure, unit: string): string {
+  return [
+    `${name}: median ${shown(median)} ${unit.replace(" (median)", "")}`,
+    ...(latencyMs === undefined ? [] : [`p50 ${shown(latencyMs.p50)} ms, p99 ${shown(latencyMs.p99)} ms`]),
+    ...(delivered === undefined ? [] : [`${delivered.toLocaleString("en")} delivered, each once`]),
+  ].join("; ");
 }
 
 function medians(each: readonly (Readonly<Record<string, number>> | undefined)[]): Record<string, number> | undefined {
