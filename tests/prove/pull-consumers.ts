@@ -1,4 +1,4 @@
-// Consumers over HTTP: pull, then settle in time, too late, or never.
+// Consumers over HTTP: pull, then settle in time, too late, or never; by itself, or with the next pull.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { callApi } from "./client.ts";
@@ -32,6 +32,13 @@ interface PulledMessage {
 
 type Leased = DeliveredMessage & { readonly lease: string };
 
+/** What became of messages, told or on its way. */
+interface Settling {
+  readonly settlement: number;
+  readonly acks: readonly string[];
+  readonly retries: readonly string[];
+}
+
 /** Runs until the signal; resolves when the last settlement has come to its end. */
 export async function consume(options: PullConsumersOptions): Promise<void> {
   const numbers = { pull: 0, settlement: 0 };
@@ -46,16 +53,31 @@ async function consumeAs(
   numbers: { pull: number; settlement: number },
 ): Promise<void> {
   const random = new SeededRandom(seed, name);
+  const path = `/queues/${queue.id}/messages`;
+  /** Travels with the next pull. */
+  let passengers: Settling | undefined;
   while (!signal.aborted) {
     const addresses = await keeper.addresses();
     const visibilityMs = random.between(800, 2_000);
     const waitHeader: Record<string, string> = random.chance(0.5) ? { "millrace-wait-seconds": "1" } : {};
     numbers.pull += 1;
     const { pull } = numbers;
+    const told = passengers;
+    passengers = undefined;
+    if (told !== undefined) noteSettling(told);
     ledger.note({ kind: "pulling", pull, queue: queue.name, visibilityMs });
-    const path = `/queues/${queue.id}/messages`;
-    const body = { batch_size: random.between(1, 20), visibility_timeout_ms: visibilityMs };
+    const body = {
+      batch_size: random.between(1, 20),
+      visibility_timeout_ms: visibilityMs,
+      ...(random.chance(0.5) && { millrace_batches: random.between(1, 5) }),
+      ...(told !== undefined && { millrace_settle: bodyOf(told) }),
+    };
     const answer = await callApi(addresses, "POST", `${path}/pull`, body, waitHeader);
+    if (told !== undefined) {
+      const result =
+        answer.kind === "answered" ? (answer.result as { millrace_settled?: unknown } | undefined) : undefined;
+      await writeSettled(told, result?.millrace_settled);
+    }
     if (answer.kind === "unanswered" || !answer.isGood) {
       await ledger.write({ kind: "pull-unanswered", pull });
       await delay(20);
@@ -69,33 +91,45 @@ async function consumeAs(
       continue;
     }
     await delay(plan === "late" ? visibilityMs + random.between(0, 500) : random.between(0, 50));
-    await settle(messages, random, calm.aborted);
+    const settling = settlingOf(messages, random, calm.aborted);
+    if (random.chance(0.5)) passengers = settling;
+    else await settle(settling);
   }
+  if (passengers !== undefined) await settle(passengers);
 
-  async function settle(messages: readonly Leased[], decisions: SeededRandom, isCalm: boolean): Promise<void> {
-    const retries: Leased[] = [];
-    const acks: Leased[] = [];
-    for (const message of messages) {
-      const isRetried = isPoison(message.id) || (!isCalm && decisions.chance(0.03));
-      (isRetried ? retries : acks).push(message);
+  function settlingOf(messages: readonly Leased[], decisions: SeededRandom, isCalm: boolean): Settling {
+    const retries: string[] = [];
+    const acks: string[] = [];
+    for (const { id, lease } of messages) {
+      const isRetried = isPoison(id) || (!isCalm && decisions.chance(0.03));
+      (isRetried ? retries : acks).push(lease);
     }
     numbers.settlement += 1;
-    const { settlement } = numbers;
-    const names = (leased: readonly Leased[]): string[] => leased.map(({ lease }) => lease);
-    const fact = { settlement, queue: queue.name, acks: names(acks), retries: names(retries) };
-    ledger.note({ kind: "settling", ...fact });
-    // After a restart the server is elsewhere: leases outlive it.
-    const answer = await callApi(await keeper.addresses(), "POST", `/queues/${queue.id}/messages/ack`, {
-      acks: acks.map(({ lease }) => ({ lease_id: lease })),
-      retries: retries.map(({ lease }) => ({ lease_id: lease })),
-    });
-    if (answer.kind === "answered" && answer.isGood) {
-      const { warnings } = answer.result as { readonly warnings: Readonly<Record<string, string>> };
-      await ledger.write({ kind: "settled", settlement, warnings });
-    } else {
-      await ledger.write({ kind: "settle-unanswered", settlement });
-    }
+    return { settlement: numbers.settlement, acks, retries };
   }
+
+  async function settle(settling: Settling): Promise<void> {
+    noteSettling(settling);
+    // After a restart the server is elsewhere: leases outlive it.
+    const answer = await callApi(await keeper.addresses(), "POST", `${path}/ack`, bodyOf(settling));
+    await writeSettled(settling, answer.kind === "answered" && answer.isGood ? answer.result : undefined);
+  }
+
+  function noteSettling(settling: Settling): void {
+    ledger.note({ kind: "settling", queue: queue.name, ...settling });
+  }
+
+  /** `result`: as the server answered; `undefined`: it did not, or refused. */
+  async function writeSettled({ settlement }: Settling, result: unknown): Promise<void> {
+    const settled = result as { readonly warnings: Readonly<Record<string, string>> } | undefined;
+    if (settled === undefined) await ledger.write({ kind: "settle-unanswered", settlement });
+    else await ledger.write({ kind: "settled", settlement, warnings: settled.warnings });
+  }
+}
+
+function bodyOf({ acks, retries }: Settling): Readonly<Record<string, readonly { readonly lease_id: string }[]>> {
+  const named = (leases: readonly string[]): { lease_id: string }[] => leases.map((lease) => ({ lease_id: lease }));
+  return { acks: named(acks), retries: named(retries) };
 }
 
 function planOf(random: SeededRandom, isCalm: boolean): PullPlan {

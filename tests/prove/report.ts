@@ -112,7 +112,7 @@ The real server with real workerd on a data folder of its own. Six producers sen
 through a Worker's queue binding with \`send\` and \`sendBatch\`; with json, text, bytes and v8 bodies from 0 to 100,000 bytes of padding that
 only their own message can have, some with a delay. Two queues are pushed to a Worker, one strictly one batch at a time, one with automatic concurrency; its
 handler reports each delivery to a recorder outside and then acknowledges, retries, throws or takes its time. One queue is pulled over HTTP
-by two clients that acknowledge, retry, come too late, or forget what they have. Some messages are never acknowledged and end as dead letters.
+by two clients, one or several batches at a time, that acknowledge or retry, by themselves or with the next pull, come too late, or forget what they have. Some messages are never acknowledged and end as dead letters.
 
 Every send's answer, every delivery and every settlement's answer is in a ledger outside, synced to disk, before anybody goes on. When the faults are
 over, the backlog drains; the dead letter queue is read; the server is stopped and started once more. The verdict is reached from the ledger alone.
