@@ -2,17 +2,29 @@
 
 import { Buffer } from "node:buffer";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { envelopeHeaders } from "./envelope.ts";
 import type { FastLane } from "./fast-lane.ts";
 import { endOf } from "./request-end.ts";
 
-/** Puts the lane before the framework that listens to this server already. */
+/**
+ * Puts the lane before the framework that listens to this server already. Of a connection one request is served at a time:
+ * node:http would begin all that came in one piece, and their answers may be megabytes each, of a client that need not read any.
+ */
 export function layFastLane(server: Server, lane: FastLane, stopping: AbortSignal): void {
   const listeners = server.listeners("request") as RequestListener[];
+  const newest = new WeakMap<Socket, ServerResponse>();
   server.removeAllListeners("request");
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-    if (takes(lane, request, response, stopping)) return;
-    for (const listener of listeners) listener.call(server, request, response);
+    const { socket } = request;
+    const serve = (): void => {
+      if (takes(lane, request, response, stopping)) return;
+      for (const listener of listeners) listener.call(server, request, response);
+    };
+    const before = newest.get(socket);
+    newest.set(socket, response);
+    if (before === undefined || before.writableFinished || before.destroyed) serve();
+    else before.once("close", () => socket.writable && serve());
   });
 }
 
