@@ -5,6 +5,7 @@ import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Histogram } from "../../packages/millrace/src/cli/bench/histogram.ts";
+import { mostBytes } from "../../packages/millrace/src/cli/bench/raw-append.ts";
 import type { AppendPlan, AppendResult } from "../../packages/millrace/src/cli/bench/raw-append.ts";
 
 /** One group after the other, each handed over and answered when it is on disk. */
@@ -16,7 +17,7 @@ export async function appendInThread({ folder, bytes, group, seconds }: AppendPl
     const startedAt = performance.now();
     let now = startedAt;
     let written = 0;
-    while (now - startedAt < seconds * 1_000) {
+    while (now - startedAt < seconds * 1_000 && written * bytes < mostBytes) {
       const answered = once(thread, "message");
       thread.postMessage(records, []);
       await answered;

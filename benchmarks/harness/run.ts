@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Histogram } from "../../packages/millrace/src/cli/bench/histogram.ts";
 import type { Benchmark, Case, Contender, Measurement, RunOptions } from "./benchmark.ts";
+import { calmDisk } from "./calm-disk.ts";
 import type { BenchmarkResult, CaseResult, Figure, RatioResult } from "./result.ts";
 import type { Machine } from "./machine.ts";
 import { spreadOf } from "../../packages/millrace/src/cli/bench/spread.ts";
@@ -42,6 +43,10 @@ async function runCase(
 ): Promise<CaseResult> {
   const { name, what, unit, ratios, bounds = [], mostRounds = Number.POSITIVE_INFINITY } = each;
   tell(`${name}: ${what}`);
+  if (!options.quick) {
+    const { ms, isCalm } = await calmDisk(folder);
+    if (!isCalm) tell(`  the disk was not calm after ${Math.round(ms / 1_000)} s: times are longer than they need be`);
+  }
   await using opened = await each.open({ options, folder });
   const { contenders, notes = [] } = opened;
   for (const contender of contenders) await contender.run(warmUpSeconds(options.seconds), true);

@@ -22,7 +22,13 @@ export interface AppendResult {
   readonly latency: HistogramData;
 }
 
-/** Holds its thread up for as long as the plan says. */
+/**
+ * Bytes of the file at most. A fast disk takes gigabytes in a few seconds, and is busy with giving them back long after the file is
+ * deleted, while something else is measured.
+ */
+export const mostBytes = 128_000_000;
+
+/** Holds its thread up for as long as the plan says, or until the file is large enough. */
 export function appendToFile({ folder, bytes, group, seconds }: AppendPlan): AppendResult {
   const path = join(folder, `raw-append-${process.pid}`);
   const file = openSync(path, "w", 0o600);
@@ -32,7 +38,7 @@ export function appendToFile({ folder, bytes, group, seconds }: AppendPlan): App
     const startedAt = performance.now();
     let now = startedAt;
     let written = 0;
-    while (now - startedAt < seconds * 1_000) {
+    while (now - startedAt < seconds * 1_000 && written * bytes < mostBytes) {
       writeSync(file, records);
       fdatasyncSync(file);
       written += group;
