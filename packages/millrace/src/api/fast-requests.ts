@@ -7,24 +7,51 @@ import { envelopeHeaders } from "./envelope.ts";
 import type { FastLane } from "./fast-lane.ts";
 import { endOf } from "./request-end.ts";
 
+/** The requests of one connection of which the first is being served. */
+interface Line {
+  newest: ServerResponse;
+  waiting: number;
+}
+
 /**
  * Puts the lane before the framework that listens to this server already. Of a connection one request is served at a time:
  * node:http would begin all that came in one piece, and their answers may be megabytes each, of a client that need not read any.
+ * While one waits for its turn nothing more is read: it may wait for as long as a pull does.
  */
 export function layFastLane(server: Server, lane: FastLane, stopping: AbortSignal): void {
   const listeners = server.listeners("request") as RequestListener[];
-  const newest = new WeakMap<Socket, ServerResponse>();
+  const lines = new WeakMap<Socket, Line>();
   server.removeAllListeners("request");
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-    const { socket } = request;
     const serve = (): void => {
       if (takes(lane, request, response, stopping)) return;
       for (const listener of listeners) listener.call(server, request, response);
     };
-    const before = newest.get(socket);
-    newest.set(socket, response);
-    if (before === undefined || before.writableFinished || before.destroyed) serve();
-    else before.once("close", () => socket.writable && serve());
+    const { socket } = request;
+    const line = lines.get(socket);
+    const before = line?.newest;
+    if (line === undefined || before === undefined || before.writableFinished || before.destroyed) {
+      lines.set(socket, { newest: response, waiting: 0 });
+      serve();
+      return;
+    }
+    line.newest = response;
+    line.waiting += 1;
+    holdBack(socket, line);
+    before.once("close", () => {
+      line.waiting -= 1;
+      if (!socket.writable) return;
+      serve();
+      if (line.waiting === 0) socket.resume();
+      else holdBack(socket, line);
+    });
+  });
+}
+
+/** In the next tick: at the end of each request, and when a body is asked for, node:http reads on by itself. */
+function holdBack(socket: Socket, line: Line): void {
+  process.nextTick(() => {
+    if (line.waiting > 0) socket.pause();
   });
 }
 

@@ -514,6 +514,21 @@ for (const [where, before] of [
   });
 }
 
+test("behind a request that waits, node:http takes no more than came with it", async () => {
+  await using opened = await open();
+  const { harness, queue, seen } = opened;
+  const { client, server, text } = await connectBoth(opened);
+  const look = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  const pull = post(`${queue}/messages/pull`, '{"batch_size":1}', "Millrace-Wait-Seconds: 60\r\n");
+  const looks = 20_000;
+  client.write(look + pull + look.repeat(looks));
+  await until(() => server.isPaused());
+  assert.ok(seen() < looks / 2, "the rest waits in the kernel");
+  await harness.must("POST", `${queue}/messages`, { body: 1 });
+  await until(() => countIn(text()) === looks + 2);
+  client.destroy();
+});
+
 test("idle connections are closed in time, and what is not whole in time is node:http's", async (context) => {
   context.mock.timers.enable({ apis: ["setInterval"] });
   await using opened = await open();
