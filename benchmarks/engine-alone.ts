@@ -9,8 +9,8 @@ import { makeMessageId, minutes } from "../packages/millrace/src/core/index.ts";
 import type { Holder, NewMessage, QueueId, StorageEngine } from "../packages/millrace/src/core/index.ts";
 import { openSqliteEngine } from "../packages/millrace/src/engines/sqlite/index.ts";
 import { systemClock as clock } from "../packages/millrace/src/system.ts";
-import { runAlone } from "./harness/alone.ts";
 import { appendInThread } from "./baselines/append-thread.ts";
+import { runAlone } from "./harness/alone.ts";
 import type { Benchmark, Case, Contender, Context, Measurement, OpenCase } from "./harness/benchmark.ts";
 
 /** Bytes the engine stores beside a body. */

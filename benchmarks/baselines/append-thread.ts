@@ -4,29 +4,22 @@ import { once } from "node:events";
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Histogram } from "../../packages/millrace/src/cli/bench/histogram.ts";
-import { mostBytes } from "../../packages/millrace/src/cli/bench/raw-append.ts";
+import { AppendCount } from "../../packages/millrace/src/cli/bench/raw-append.ts";
 import type { AppendPlan, AppendResult } from "../../packages/millrace/src/cli/bench/raw-append.ts";
 
 /** One group after the other, each handed over and answered when it is on disk. */
-export async function appendInThread({ folder, bytes, group, seconds }: AppendPlan): Promise<AppendResult> {
-  const thread = new Worker(new URL(import.meta.url), { workerData: join(folder, `thread-append-${process.pid}`) });
+export async function appendInThread(plan: AppendPlan): Promise<AppendResult> {
+  const path = join(plan.folder, `thread-append-${process.pid}`);
+  const thread = new Worker(new URL(import.meta.url), { workerData: path });
   try {
-    const records = Buffer.alloc(bytes * group, "x");
-    const latency = new Histogram();
-    const startedAt = performance.now();
-    let now = startedAt;
-    let written = 0;
-    while (now - startedAt < seconds * 1_000 && written * bytes < mostBytes) {
+    const count = new AppendCount(plan);
+    while (!count.isOver) {
       const answered = once(thread, "message");
-      thread.postMessage(records, []);
+      thread.postMessage(count.records, []);
       await answered;
-      written += group;
-      const before = now;
-      now = performance.now();
-      latency.record(now - before);
+      count.add();
     }
-    return { records: written, ms: now - startedAt, latency: latency.toJSON() };
+    return count.result();
   } finally {
     thread.postMessage(undefined, []);
     await once(thread, "exit");

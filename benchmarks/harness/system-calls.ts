@@ -1,10 +1,10 @@
 // What running processes ask of the kernel, in order, by strace (Debian has it): every sync, and every answer over HTTP.
 
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 
 export type SystemCall =
   /** A sync that succeeded, when it ended. `file`: its path. */
@@ -17,10 +17,10 @@ export interface SystemCallTrace {
   end(): Promise<readonly SystemCall[]>;
 }
 
-/** Why there can be no trace; `undefined`: there can. */
+/** Why there can be no trace; `undefined`: there can. Some systems let nobody but root watch a process that runs already. */
 export async function whyNoTrace(): Promise<string | undefined> {
   try {
-    await promisify(execFile)("strace", ["-f", "-o", "/dev/null", "true"]);
+    await ended(await watch([process.pid], "/dev/null"));
     return undefined;
   } catch (error) {
     const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
@@ -31,25 +31,36 @@ export async function whyNoTrace(): Promise<string | undefined> {
 /** Watches processes with all their threads. The folder gets a file. */
 export async function traceSystemCalls(pids: readonly number[], folder: string): Promise<SystemCallTrace> {
   const output = join(folder, "system-calls");
+  const strace = await watch(pids, output);
+  return {
+    end: async () => {
+      await ended(strace);
+      return systemCallsOf(await readFile(output, "utf8"));
+    },
+  };
+}
+
+/** Resolves once it watches. Throws why it does not. */
+async function watch(pids: readonly number[], output: string): Promise<ChildProcess> {
   const calls = "trace=fsync,fdatasync,write,writev,sendmsg,sendto";
   const watched = pids.flatMap((pid) => ["-p", String(pid)]);
   const args = ["-f", "-y", "-s", "20", "-e", calls, "-o", output, ...watched];
   const strace = spawn("strace", args, { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  strace.stderr.setEncoding("utf8");
-  while (said.split(/Process \d+ attached/).length <= pids.length) {
-    const [chunk] = (await Promise.race([once(strace.stderr, "data"), once(strace, "exit")])) as [unknown];
-    if (strace.exitCode !== null) throw new Error(`strace has ended: ${said}`);
-    said += String(chunk);
-  }
-  return {
-    end: async () => {
-      const ended = once(strace, "exit");
-      strace.kill("SIGINT");
-      await ended;
-      return systemCallsOf(await readFile(output, "utf8"));
-    },
-  };
+  return await new Promise((resolve, reject) => {
+    let said = "";
+    strace.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.split(/Process \d+ attached/).length > pids.length) resolve(strace);
+    });
+    strace.once("error", reject);
+    strace.once("exit", () => reject(new Error(said.trim())));
+  });
+}
+
+async function ended(strace: ChildProcess): Promise<void> {
+  const exited = once(strace, "exit");
+  strace.kill("SIGINT");
+  await exited;
 }
 
 /** A call that another thread's interrupts stands in two lines: what it was asked, and later what came of it. */

@@ -3,15 +3,13 @@
 
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { Histogram } from "../../packages/millrace/src/cli/bench/histogram.ts";
 import type { HistogramData } from "../../packages/millrace/src/cli/bench/histogram.ts";
+import { atPace } from "./at-pace.ts";
+import type { Pace } from "./at-pace.ts";
 
-export interface PacedSyncsPlan {
+export interface PacedSyncsPlan extends Pace {
   /** Gets a file, which goes again. */
   readonly folder: string;
-  readonly perSecond: number;
-  readonly seconds: number;
 }
 
 export interface PacedSyncsResult {
@@ -25,26 +23,18 @@ const page = Buffer.alloc(4_096, "x");
 /** Of the file. */
 const pages = 1_000;
 
-export async function pacedSyncs({ folder, perSecond, seconds }: PacedSyncsPlan): Promise<PacedSyncsResult> {
+export async function pacedSyncs({ folder, ...pace }: PacedSyncsPlan): Promise<PacedSyncsResult> {
   const path = join(folder, `paced-syncs-${process.pid}`);
   const file = openSync(path, "w", 0o600);
   try {
     for (let place = 0; place < pages; place += 1) writeSync(file, page);
     fdatasyncSync(file);
-    const latency = new Histogram();
     const startedAt = performance.now();
-    const count = Math.max(1, Math.round(perSecond * seconds));
-    for (let done = 0; done < count; done += 1) {
-      const dueAt = startedAt + (done / perSecond) * 1_000;
-      const waitMs = dueAt - performance.now();
-      if (waitMs > 0) await delay(waitMs);
-      // What came late is counted from when it was due: a sync that takes long holds up all that come meanwhile.
-      const before = waitMs > 0 ? performance.now() : dueAt;
-      writeSync(file, page, 0, page.length, (done % pages) * page.length);
+    const latency = await atPace(pace, (number) => {
+      writeSync(file, page, 0, page.length, (number % pages) * page.length);
       fdatasyncSync(file);
-      latency.record(performance.now() - before);
-    }
-    return { syncs: count, ms: performance.now() - startedAt, latency: latency.toJSON() };
+    });
+    return { syncs: latency.count, ms: performance.now() - startedAt, latency: latency.toJSON() };
   } finally {
     closeSync(file);
     rmSync(path, { force: true });

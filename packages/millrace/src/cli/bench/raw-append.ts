@@ -26,27 +26,54 @@ export interface AppendResult {
  * Bytes of the file at most. A fast disk takes gigabytes in a few seconds, and is busy with giving them back long after the file is
  * deleted, while something else is measured.
  */
-export const mostBytes = 128_000_000;
+const mostBytes = 128_000_000;
 
-/** Holds its thread up for as long as the plan says, or until the file is large enough. */
-export function appendToFile({ folder, bytes, group, seconds }: AppendPlan): AppendResult {
-  const path = join(folder, `raw-append-${process.pid}`);
+/** What was appended, from its creation on. */
+export class AppendCount {
+  /** A group's bytes. */
+  readonly records: Buffer;
+  readonly #plan: AppendPlan;
+  readonly #latency = new Histogram();
+  readonly #startedAt = performance.now();
+  #now = this.#startedAt;
+  #written = 0;
+
+  constructor(plan: AppendPlan) {
+    this.#plan = plan;
+    this.records = Buffer.alloc(plan.bytes * plan.group, "x");
+  }
+
+  /** For as long as the plan says, or until the file is large enough. */
+  get isOver(): boolean {
+    const { bytes, seconds } = this.#plan;
+    return this.#now - this.#startedAt >= seconds * 1_000 || this.#written * bytes >= mostBytes;
+  }
+
+  /** One more group is on disk. */
+  add(): void {
+    const before = this.#now;
+    this.#now = performance.now();
+    this.#written += this.#plan.group;
+    this.#latency.record(this.#now - before);
+  }
+
+  result(): AppendResult {
+    return { records: this.#written, ms: this.#now - this.#startedAt, latency: this.#latency.toJSON() };
+  }
+}
+
+/** Holds its thread up until it is done. */
+export function appendToFile(plan: AppendPlan): AppendResult {
+  const path = join(plan.folder, `raw-append-${process.pid}`);
   const file = openSync(path, "w", 0o600);
   try {
-    const records = Buffer.alloc(bytes * group, "x");
-    const latency = new Histogram();
-    const startedAt = performance.now();
-    let now = startedAt;
-    let written = 0;
-    while (now - startedAt < seconds * 1_000 && written * bytes < mostBytes) {
-      writeSync(file, records);
+    const count = new AppendCount(plan);
+    while (!count.isOver) {
+      writeSync(file, count.records);
       fdatasyncSync(file);
-      written += group;
-      const before = now;
-      now = performance.now();
-      latency.record(now - before);
+      count.add();
     }
-    return { records: written, ms: now - startedAt, latency: latency.toJSON() };
+    return count.result();
   } finally {
     closeSync(file);
     rmSync(path, { force: true });
