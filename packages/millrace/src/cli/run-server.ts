@@ -5,6 +5,7 @@ import type { ServerSettings, SettingProblem } from "../config/index.ts";
 import { errorCatalogue, isMillraceError } from "../core/index.ts";
 import type { Logger, Random } from "../core/index.ts";
 import { createLogger } from "../observability/index.ts";
+import { giveMemoryBackWhenQuiet } from "../threads/index.ts";
 import { assertNoBackupThere } from "./backup/data-place.ts";
 import { exitCodes, failureText } from "./command-failure.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -81,6 +82,7 @@ async function whileItRuns(
   const { apiUrl: api, consoleUrl: console, workersUrl: workers, accountId: account_id, token } = server;
   const { pid } = process;
   resources.use(await announceServer(run.settings.data, { pid, api, console, workers, account_id, token }));
+  resources.use(giveMemoryBackWhenQuiet());
   logger.info("ready", { api, console, workers, account_id, pid });
   if (run.beside !== undefined) resources.use(await run.beside(server, logger, requestStop));
   const reason = await ended;

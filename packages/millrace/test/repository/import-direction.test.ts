@@ -17,9 +17,10 @@ interface LayerRule {
 
 const rules: Readonly<Record<string, LayerRule>> = {
   core: { layers: [], packages: [], node: false },
+  threads: { layers: [], packages: [], node: true },
   contract: { layers: ["core"], packages: ["zod"], node: false },
   "engines/memory": { layers: ["core"], packages: [], node: true },
-  "engines/sqlite": { layers: ["core"], packages: [], node: true },
+  "engines/sqlite": { layers: ["core", "threads"], packages: [], node: true },
   broker: { layers: ["core", "contract"], packages: [], node: true },
   "worker-host": { layers: ["core", "contract", "broker"], node: true },
   api: { layers: ["core", "contract", "broker", "worker-host"], node: true },
@@ -28,6 +29,7 @@ const rules: Readonly<Record<string, LayerRule>> = {
   cli: {
     layers: [
       "core",
+      "threads",
       "contract",
       "engines/memory",
       "engines/sqlite",

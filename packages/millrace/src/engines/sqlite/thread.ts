@@ -3,6 +3,7 @@
 
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { isMillraceError } from "../../core/index.ts";
+import { giveMemoryBackWhenQuiet } from "../../threads/index.ts";
 import { lossWords, noteDamage, setAsideWords } from "./damage-log.ts";
 import { openStore } from "./opening.ts";
 import { laneOf } from "./protocol.ts";
@@ -179,6 +180,7 @@ try {
   if (damage !== undefined) tellDamage(folder, damage);
   if (store.lost !== undefined) tellLoss(folder, store.lost);
   post({ kind: "opened" });
+  giveMemoryBackWhenQuiet();
   serve(store, folder, Buffer.from(shared));
 } catch (error) {
   fail(error);
