@@ -7,10 +7,14 @@ import type { Delivery } from "../broker/index.ts";
 const mostAttempts = 65_535;
 
 /**
- * The frame, after what `headOf` says of its length, in one buffer.
+ * The frame, after what `headOf` says of its length, in one buffer. `number`: that the dispatcher gives a receipt for.
  * The header is put together by hand, which ids and content types allow: both are words without anything to escape.
  */
-export function encodeDelivery({ queue, messages, backlog }: Delivery, headOf: (bytes: number) => string): Buffer {
+export function encodeDelivery(
+  { queue, messages, backlog }: Delivery,
+  number: number,
+  headOf: (bytes: number) => string,
+): Buffer {
   const { count, bytes, oldestSentAt } = backlog;
   // 0 means none.
   const metrics = `{"backlogCount":${count},"backlogBytes":${bytes},"oldestMessageTimestamp":${oldestSentAt ?? 0}}`;
@@ -22,7 +26,7 @@ export function encodeDelivery({ queue, messages, backlog }: Delivery, headOf: (
     length += body.byteLength;
   }
   // ASCII: a byte for each character.
-  const header = `{"queue":${JSON.stringify(queue)},"metrics":${metrics},"messages":[${listed}]}`;
+  const header = `{"number":${number},"queue":${JSON.stringify(queue)},"metrics":${metrics},"messages":[${listed}]}`;
   length += header.length;
   const head = headOf(length);
   const frame = Buffer.allocUnsafeSlow(head.length + length);

@@ -71,11 +71,6 @@ export class HttpMessageReader {
     return message;
   }
 
-  /** Of the message that is not whole yet; `undefined` before its body begins. */
-  get firstBodyByte(): number | undefined {
-    return this.#parts[0]?.[0];
-  }
-
   /** Whether the connection is between two messages. */
   get isIdle(): boolean {
     return this.#state === "head" && this.#rest.length === 0;
@@ -141,8 +136,7 @@ export class HttpMessageReader {
     const taken = Math.min(this.#missing, this.#rest.length);
     if (taken > 0) {
       this.#length += taken;
-      // Of what is forgotten the beginning stays, which may be asked for.
-      if (this.#length > this.#most) this.#parts = this.#parts.slice(0, 1);
+      if (this.#length > this.#most) this.#parts = [];
       else this.#parts.push(this.#rest.subarray(0, taken));
       this.#skip(taken);
       this.#missing -= taken;

@@ -13,6 +13,7 @@ import { leavingEntrypoint, leavingSource } from "./leaving-source.ts";
 import type { ListeningSocket } from "./listening-socket.ts";
 import { moduleProbe, scriptProbe } from "./probe-source.ts";
 import type { ExportedHandlers } from "./probe-source.ts";
+import { Receipts } from "./receipts.ts";
 import type { RuntimeFolder } from "./runtime-folder.ts";
 import { recordProcess } from "./runtime-folder.ts";
 import { RuntimeProcess, StartFailure } from "./runtime-process.ts";
@@ -65,6 +66,7 @@ export class Launcher {
       logger.warn("worker.compatibility", { worker, message: compatibility.warning });
     const traceToken = options.traces === undefined ? undefined : socket.admitTraces(options.traces);
     const tokens = this.#admitBindings(version);
+    const receipts = new Receipts();
     return await this.#inFolder([...tokens.values(), traceToken], async (folder, done) => {
       const files = await writeModules(folder, version, this.#reader(options.modules));
       const sockets = { http: join(folder, "http"), dispatch: join(folder, "dispatch") };
@@ -80,6 +82,7 @@ export class Launcher {
         {
           file: "dispatcher.js",
           compatibilityDate: workerd.newestCompatibilityDate,
+          receipt: receipts.word,
           traceToken,
         },
         port === undefined ? undefined : { trusted, leaving },
@@ -97,6 +100,7 @@ export class Launcher {
           },
           sockets: { ...sockets, leaving: leaving?.path },
           port,
+          receipts,
           onOutput: (output) => {
             if (output.kind === "console") log.console(worker, output.level, output.text);
             else logger[runtimeLevels[output.level]]("worker.runtime", { worker, message: output.text });

@@ -12,6 +12,7 @@ import type { DispatchAnswer } from "./delivery-result.ts";
 import type { HostLimits } from "./host-limits.ts";
 import type { ListeningSocket } from "./listening-socket.ts";
 import { leavePort } from "./port-leaving.ts";
+import type { Receipts } from "./receipts.ts";
 import { RuntimeProcess } from "./runtime-process.ts";
 import type { RuntimeExit, RuntimeStart } from "./runtime-process.ts";
 import type { RuntimeOutput } from "./runtime-output.ts";
@@ -29,6 +30,8 @@ export interface WorkerProcessOptions {
   readonly sockets: { readonly http: string; readonly dispatch: string; readonly leaving: string | undefined };
   /** Its own port. */
   readonly port: ListeningSocket | undefined;
+  /** That its dispatcher gives. */
+  readonly receipts: Receipts;
   readonly onOutput: (
     output: Exclude<RuntimeOutput, { readonly kind: "uncaught" | "fetchFailed" | "restated" }>,
   ) => void;
@@ -69,7 +72,11 @@ export class WorkerProcess {
     this.#runtime = runtime;
     this.#errors = errors;
     this.#options = options;
-    this.#dispatch = new DispatchClient(options.sockets.dispatch);
+    this.#dispatch = new DispatchClient(
+      options.sockets.dispatch,
+      options.receipts,
+      async () => await this.#endIsKnown(),
+    );
     this.http = new Pool("http://worker", {
       socketPath: options.sockets.http,
       pipelining: 1,
@@ -91,7 +98,7 @@ export class WorkerProcess {
       else if (output.kind === "restated")
         errors.restate({ name: output.name, message: output.message, stack: undefined });
       else if (output.kind === "fetchFailed") errors.claimForFetch(output.text);
-      else options.onOutput(output);
+      else if (output.kind !== "console" || !options.receipts.take(output.text)) options.onOutput(output);
     };
     const runtime = await RuntimeProcess.start({ ...options.start, onOutput }, signal);
     return new WorkerProcess(runtime, errors, options);
@@ -135,8 +142,6 @@ export class WorkerProcess {
         case "died":
           return { kind: "died", detail: await this.#causeOfDeath(outcome.detail) };
         case "notDelivered":
-          await this.#endIsKnown();
-          return outcome;
         case "cancelled":
           return outcome;
         default:

@@ -46,6 +46,8 @@ export interface BindingAddress {
 export interface DispatcherFile {
   readonly file: string;
   readonly compatibilityDate: string;
+  /** How its receipts begin. */
+  readonly receipt: string;
   /** Set when every invocation shall be reported: the proof the reports carry. */
   readonly traceToken: string | undefined;
 }
@@ -69,6 +71,7 @@ export function serviceConfig(
         bindings: [
           { name: "USER", service: "user" },
           { name: "SELF", service: "dispatcher" },
+          { name: "RECEIPT", text: dispatcher.receipt },
           ...(traced ? [{ name: "TRACES", service: "traces" }] : []),
         ],
       }),

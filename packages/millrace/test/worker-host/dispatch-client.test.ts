@@ -11,7 +11,8 @@ import { test } from "node:test";
 import type { Delivery } from "../../src/broker/index.ts";
 import type { QueueName } from "../../src/core/index.ts";
 import { DispatchClient } from "../../src/worker-host/dispatch-client.ts";
-import type { DispatchOutcome } from "../../src/worker-host/dispatch-connection.ts";
+import type { DispatchOutcome } from "../../src/worker-host/dispatch-client.ts";
+import { Receipts } from "../../src/worker-host/receipts.ts";
 import { message } from "./host-harness.ts";
 
 const delivery: Delivery = {
@@ -22,26 +23,33 @@ const delivery: Delivery = {
 
 const result =
   '{"outcome":"ok","ackAll":false,"retryBatch":{"retry":false},"explicitAcks":["é"],"retryMessages":[],"undecodable":[]}';
-const chunk = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
-const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-const receipts = chunk("\n") + chunk("\n") + chunk("\n");
-const answer = `${head}${receipts}${chunk(result)}0\r\n\r\n`;
+const answerOf = (text: string): string =>
+  `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+const answer = answerOf(result);
+
+interface TakenRequest {
+  readonly socket: Socket;
+  readonly frame: Buffer;
+}
 
 /** Takes whole requests; what to do with each is said one by one. */
 class FakeDispatcher implements AsyncDisposable {
   readonly client: DispatchClient;
+  readonly #receipts = new Receipts();
+  /** What the client waits for when a connection has broken. */
+  readonly output = Promise.withResolvers<void>();
   /** Connections that were made. */
   connections = 0;
   readonly #server: Server;
   readonly #folder: string;
   readonly #sockets = new Set<Socket>();
-  readonly #requests: { readonly socket: Socket; readonly frame: Buffer }[] = [];
-  readonly #taken: ((request: { readonly socket: Socket; readonly frame: Buffer }) => void)[] = [];
+  readonly #requests: TakenRequest[] = [];
+  readonly #taken: ((request: TakenRequest) => void)[] = [];
 
   private constructor(server: Server, folder: string, path: string) {
     this.#server = server;
     this.#folder = folder;
-    this.client = new DispatchClient(path);
+    this.client = new DispatchClient(path, this.#receipts, async () => await this.output.promise);
     server.on("connection", (socket) => {
       this.connections += 1;
       this.#sockets.add(socket);
@@ -72,7 +80,13 @@ class FakeDispatcher implements AsyncDisposable {
     return new FakeDispatcher(server, folder, path);
   }
 
-  async request(): Promise<{ readonly socket: Socket; readonly frame: Buffer }> {
+  /** Writes the receipt of a batch to the output. */
+  receive({ frame }: TakenRequest): void {
+    const { number } = headerOf(frame);
+    assert.ok(this.#receipts.take(`${this.#receipts.word}${number}`));
+  }
+
+  async request(): Promise<TakenRequest> {
     const request = this.#requests.shift();
     if (request !== undefined) return request;
     return await new Promise((resolve) => this.#taken.push(resolve));
@@ -91,6 +105,10 @@ class FakeDispatcher implements AsyncDisposable {
     this.#server.close();
     await rm(this.#folder, { recursive: true });
   }
+}
+
+function headerOf(frame: Buffer): { readonly number: number; readonly [name: string]: unknown } {
+  return JSON.parse(frame.toString("utf8", 4, 4 + frame.readUInt32BE()));
 }
 
 async function write(socket: Socket, ...pieces: readonly string[]): Promise<void> {
@@ -114,7 +132,8 @@ test("a batch goes out as one frame, and its result comes back", async () => {
   const delivered = dispatcher.deliver();
   const { socket, frame } = await dispatcher.request();
   const headerLength = frame.readUInt32BE();
-  assert.deepEqual(JSON.parse(frame.toString("utf8", 4, 4 + headerLength)), {
+  assert.deepEqual(headerOf(frame), {
+    number: 1,
     queue: "events",
     metrics: { backlogCount: 2, backlogBytes: 8, oldestMessageTimestamp: 0 },
     messages: delivery.messages.map(({ id, sentAt, attempts, contentType, body }) => ({
@@ -182,39 +201,29 @@ test("a connection that is to be closed after an answer, or brings more than one
   }
 });
 
-const broken: Readonly<Record<string, readonly [text: string, outcome: DispatchOutcome["kind"]]>> = {
-  "before it answers": ["", "notDelivered"],
-  "before the receipt": [head, "notDelivered"],
-  "in the middle of the receipt's chunk": [`${head}1\r\n`, "notDelivered"],
-  "after the receipt": [head + chunk("\n"), "died"],
-  "in the middle of the result": [answer.slice(0, -20), "died"],
-  "before the last line": [answer.slice(0, -2), "died"],
+const strange: Readonly<Record<string, string>> = {
+  "none at all": "",
+  "cut in its head": answer.slice(0, 20),
+  "cut in its result": answer.slice(0, -20),
+  "of another status": "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 1\r\n\r\n\n",
+  "no HTTP": "hello\r\n\r\n",
+  "no result": answerOf("x"),
 };
-for (const [when, [text, kind]] of Object.entries(broken)) {
-  test(`a connection that breaks ${when}: ${kind}`, async () => {
-    await using dispatcher = await FakeDispatcher.open();
-    const delivered = dispatcher.deliver();
-    const { socket } = await dispatcher.request();
-    await write(socket, text);
-    socket.destroy();
-    assert.equal((await delivered).kind, kind);
-  });
-}
-
-const strange: Readonly<Record<string, readonly [text: string, outcome: DispatchOutcome["kind"]]>> = {
-  "another status": ["HTTP/1.1 500 Internal Server Error\r\nContent-Length: 1\r\n\r\n\n", "notDelivered"],
-  "no HTTP": ["hello\r\n\r\n", "notDelivered"],
-  "no HTTP after the receipt": [`${head}${chunk("\n")}hello\r\n`, "died"],
-  "no result after the receipt": [`${head}${receipts}0\r\n\r\n`, "died"],
-  "neither a receipt nor a result": [`${head}${chunk("x")}0\r\n\r\n`, "notDelivered"],
-};
-for (const [what, [text, kind]] of Object.entries(strange)) {
-  test(`an answer that is ${what}: ${kind}`, async () => {
-    await using dispatcher = await FakeDispatcher.open();
-    const delivered = dispatcher.deliver();
-    await write((await dispatcher.request()).socket, text);
-    assert.equal((await delivered).kind, kind);
-  });
+for (const [what, text] of Object.entries(strange)) {
+  for (const kind of ["died", "notDelivered"] as const) {
+    const receipt = kind === "died" ? "a receipt, which is read later" : "no receipt";
+    test(`an answer that is ${what}, with ${receipt}: ${kind}`, async () => {
+      await using dispatcher = await FakeDispatcher.open();
+      const delivered = dispatcher.deliver();
+      const request = await dispatcher.request();
+      await write(request.socket, text);
+      request.socket.end();
+      await closing(request.socket);
+      if (kind === "died") dispatcher.receive(request);
+      dispatcher.output.resolve();
+      assert.equal((await delivered).kind, kind);
+    });
+  }
 }
 
 test("a batch that takes too long timed out when the handler had it, and was not delivered otherwise", async () => {
@@ -222,11 +231,24 @@ test("a batch that takes too long timed out when the handler had it, and was not
   assert.equal((await silent.deliver({ wallTimeMs: 1 })).kind, "notDelivered"); // the request may be on its way still
   await using dispatcher = await FakeDispatcher.open();
   const delivered = dispatcher.deliver({ wallTimeMs: 1_000 });
-  const { socket } = await dispatcher.request();
-  const closed = closing(socket);
-  await write(socket, head, receipts);
+  const request = await dispatcher.request();
+  const closed = closing(request.socket);
+  dispatcher.receive(request);
   assert.deepEqual(await delivered, { kind: "timedOut", detail: "the handler ran longer than 1 seconds" });
   await closed; // which is what cancels the handler
+});
+
+test("a receipt is of one batch, and of one that is under way", () => {
+  const receipts = new Receipts();
+  const [one, two] = [receipts.expect(), receipts.expect()];
+  assert.equal(receipts.take(`${receipts.word}${two}`), true);
+  assert.deepEqual([receipts.has(one), receipts.has(two)], [false, true]);
+  receipts.forget(two);
+  assert.equal(receipts.take(`${receipts.word}${two}`), true, "still no word of the Worker's");
+  assert.equal(receipts.has(two), false);
+  assert.equal(receipts.take(`began ${one}`), false);
+  assert.equal(receipts.take(`${new Receipts().word}${one}`), false);
+  assert.equal(receipts.has(one), false);
 });
 
 test("each batch on a connection has its own time", async () => {
@@ -250,12 +272,12 @@ test("an aborted batch is cancelled by closing its connection, before or after t
   await using dispatcher = await FakeDispatcher.open();
   const aborted = AbortSignal.abort();
   assert.deepEqual(await dispatcher.deliver({ signal: aborted }), { kind: "cancelled" });
-  for (const text of ["", head + receipts]) {
+  for (const isReceived of [false, true]) {
     const controller = new AbortController();
     const delivered = dispatcher.deliver({ signal: controller.signal });
-    const { socket } = await dispatcher.request();
-    await write(socket, text);
-    const closed = closing(socket);
+    const request = await dispatcher.request();
+    if (isReceived) dispatcher.receive(request);
+    const closed = closing(request.socket);
     controller.abort();
     assert.deepEqual(await delivered, { kind: "cancelled" });
     await closed;
@@ -267,11 +289,12 @@ test("a dispatcher that cannot be reached, or whose client is closed, was not gi
   const under = dispatcher.deliver();
   const { socket } = await dispatcher.request();
   const closed = closing(socket);
+  dispatcher.output.resolve();
   await dispatcher[Symbol.asyncDispose]();
   assert.equal((await under).kind, "notDelivered");
   await closed;
   assert.equal((await dispatcher.deliver()).kind, "notDelivered");
-  await using unreachable = new DispatchClient("/nowhere");
+  await using unreachable = new DispatchClient("/nowhere", new Receipts(), async () => {});
   const { signal } = new AbortController();
   assert.equal((await unreachable.deliver(delivery, { signal, wallTimeMs: 60_000 })).kind, "notDelivered");
 });

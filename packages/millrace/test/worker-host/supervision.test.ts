@@ -56,6 +56,13 @@ test("a wedged process is ended and started again; its batch died, its console w
   assert.ok(harness.log.events.some(({ event, fields }) => event === "worker.wedged" && fields["worker"] === "app"));
 });
 
+test("a handler that hangs before it says a word had its batch", async () => {
+  await using harness = await HostHarness.open({ pingIntervalMs: 20, unresponsiveMs: 300 });
+  await harness.deploy({ source: "export default { queue() { for (;;); } }" });
+  assert.equal((await harness.deliver([message("x")])).kind, "died");
+  assert.deepEqual(harness.console(), [], "the receipt is no word of the Worker's");
+});
+
 test("a slow handler that waits is left alone", async () => {
   await using harness = await HostHarness.open({ pingIntervalMs: 5, unresponsiveMs: 5_000 });
   await harness.deploy({ source: handler });
