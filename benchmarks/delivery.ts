@@ -12,8 +12,9 @@ import { startCpuCount } from "./harness/cpu-time.ts";
 import { askReceiver, deployReceiver } from "./harness/receiver.ts";
 import { startServerCount } from "./harness/server-count.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
+import type { BenchQueue } from "./harness/server.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
-import { messagesOfTurn, storeMessages } from "./harness/store-messages.ts";
+import { messagesOfTurn, storeSpread } from "./harness/store-messages.ts";
 import { receiverSource } from "./workers/receiver.ts";
 
 interface Shape {
@@ -56,7 +57,7 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
   await using parts = new AsyncDisposableStack();
   const generator = parts.use(new ChildModule(new URL("load/generator.ts", import.meta.url)));
   const storeless = parts.use(new ChildModule(new URL("baselines/storeless-host.ts", import.meta.url)));
-  const servers = parts.use(await ServersUnderTest.start(folder, { ...options, queues: 1 }, "none"));
+  const servers = parts.use(await ServersUnderTest.start(folder, options, "none"));
   for (const { millrace, queues } of servers.all) await deployReceiver(millrace, queues, batch, concurrency);
 
   const millraceOf = ({ name, millrace, queues }: ServerUnderTest): Contender => {
@@ -67,16 +68,16 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
         const messages = messagesOf(shape, seconds, options.bytes);
         const [queue] = queues;
         if (queue === undefined) throw new Error("a server without a queue");
-        await millrace.pause(queue, true);
-        await storeMessages(generator, millrace, queue, { firstNumber, messages, bytes: options.bytes });
+        await forAll(queues, async (each) => await millrace.pause(each, true));
+        await storeSpread(generator, millrace, queues, { firstNumber, messages, bytes: options.bytes });
         await askReceiver(millrace, `/expect/${firstNumber}`);
         firstNumber += messages;
         const { pid: worker } = await millrace.worker("receiver");
         const cpu = startCpuCount({ server: millrace.pid, worker });
         const counted = startServerCount(millrace.pid);
         const startedAt = performance.now();
-        await millrace.pause(queue, false);
-        await millrace.drained(queue);
+        await forAll(queues, async (each) => await millrace.pause(each, false));
+        await forAll(queues, async (each) => await millrace.drained(each));
         await millrace.pause(queue, true); // is on disk when it is answered, and all that was settled before with it
         const ms = performance.now() - startedAt;
         const cpuUs = cpu(messages);
@@ -113,6 +114,15 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
     contenders: [...servers.all.map(millraceOf), fromMemory],
     [Symbol.asyncDispose]: async () => await disposal.disposeAsync(),
   };
+}
+
+/** As many at once as the API answers well. */
+async function forAll(queues: readonly BenchQueue[], act: (queue: BenchQueue) => Promise<void>): Promise<void> {
+  const left = queues.values();
+  const actInTurn = async (): Promise<void> => {
+    for (const queue of left) await act(queue);
+  };
+  await Promise.all(Array.from({ length: 16 }, actInTurn));
 }
 
 function messagesOf({ batch }: Shape, seconds: number, bytes: number): number {

@@ -12,7 +12,7 @@ import { ChildModule } from "./harness/child-module.ts";
 import { startCpuCount } from "./harness/cpu-time.ts";
 import { ServersUnderTest } from "./harness/servers-under-test.ts";
 import type { ServerUnderTest } from "./harness/servers-under-test.ts";
-import { messagesOfTurn, storeMessages } from "./harness/store-messages.ts";
+import { messagesOfTurn, storeSpread } from "./harness/store-messages.ts";
 
 const batchSize = 100;
 const connectionsCases = [1, 8];
@@ -60,16 +60,7 @@ async function open({ options, folder }: Context, connections: number): Promise<
       name,
       run: async (seconds) => {
         const numbers = messagesOf(seconds);
-        let stored = 0;
-        for (const [place, queue] of queues.entries()) {
-          const share = Math.floor((numbers * (place + 1)) / queues.length) - stored;
-          await storeMessages(generator, millrace, queue, {
-            firstNumber: firstNumber + stored,
-            messages: share,
-            bytes,
-          });
-          stored += share;
-        }
+        await storeSpread(generator, millrace, queues, { firstNumber, messages: numbers, bytes });
         const expected = { firstNumber, numbers, refused: [] };
         firstNumber += numbers;
         const paths = queues.map((queue) => millrace.messagesPath(queue));

@@ -46,3 +46,18 @@ export async function storeMessages(
     if (refused.length > 0) throw new Error(`${refused.length} messages were refused: ${firstRefusal}`);
   }
 }
+
+/** The same, spread evenly. */
+export async function storeSpread(
+  generator: ChildModule,
+  server: MillraceServer,
+  queues: readonly BenchQueue[],
+  { firstNumber, messages, bytes }: Parameters<typeof storeMessages>[3],
+): Promise<void> {
+  let stored = 0;
+  for (const [place, queue] of queues.entries()) {
+    const share = Math.floor((messages * (place + 1)) / queues.length) - stored;
+    await storeMessages(generator, server, queue, { firstNumber: firstNumber + stored, messages: share, bytes });
+    stored += share;
+  }
+}
