@@ -36,9 +36,12 @@ export class ControlPlane implements Disposable {
     this.#clock = clock;
     this.#random = random;
     this.#unsubscribe = store.onChange((revision) => {
-      // A failed refresh is made up for by `catchUp`, or by the next change: the stored revision decides, not this copy.
-      if (revision > this.#view.revision)
-        void this.#exclusively(async () => await this.#refresh()).catch(() => undefined);
+      if (revision <= this.#view.revision) return;
+      // When its turn comes, a change of this server's own is shown already. A failed refresh is made up for by `catchUp`, or by
+      // the next change: the stored revision decides, not this copy.
+      void this.#exclusively(async () => {
+        if (revision > this.#view.revision) await this.#refresh();
+      }).catch(() => undefined);
     });
   }
 
