@@ -2,9 +2,11 @@
 //
 //   GET /expect/<first>    forgets what came; numbers start there
 //   GET /report/<count>    what came since, of so many
+//   GET /hold              keeps what comes until it is let go
+//   GET /letgo
 
 export const receiverSource = `
-let first = 0, seen = new Uint8Array(1024), delivered = 0, duplicates = 0, strangers = 0, batches = 0, oldestMs = 0;
+let first = 0, seen = new Uint8Array(1024), delivered = 0, duplicates = 0, strangers = 0, batches = 0, oldestMs = 0, isHeld = false;
 export default {
   fetch(request) {
     const [, , , what, number] = request.url.split("/");
@@ -12,6 +14,10 @@ export default {
       first = Number(number);
       seen = new Uint8Array(1024);
       delivered = duplicates = strangers = batches = oldestMs = 0;
+      return Response.json({});
+    }
+    if (what === "hold" || what === "letgo") {
+      isHeld = what === "hold";
       return Response.json({});
     }
     const sent = Number(number);
@@ -23,6 +29,13 @@ export default {
     });
   },
   queue(batch) {
+    return isHeld ? this.wait(batch) : this.take(batch);
+  },
+  async wait(batch) {
+    while (isHeld) await scheduler.wait(20);
+    this.take(batch);
+  },
+  take(batch) {
     batches += 1;
     const now = Date.now();
     for (const { body, timestamp } of batch.messages) {
