@@ -5,6 +5,7 @@
 // came, half of them empty pages. One thorough collection of each thread, 20 to 60 ms when nobody waits, and it stands at 230.
 
 import { performance } from "node:perf_hooks";
+import type { EventLoopUtilization } from "node:perf_hooks";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -16,29 +17,43 @@ const quietShare = 0.05;
 /** Bytes; a smaller heap is not worth a collection. */
 const worthwhile = 32_000_000;
 
+/** Milliseconds a thread has waited and worked so far, as `performance.eventLoopUtilization()` tells them. */
+type Spent = Pick<EventLoopUtilization, "idle" | "active">;
+
 /** Whether it is time to collect, asked at even intervals: in the first quiet one after a load. */
 export class QuietWatch {
+  #before: Spent;
   #hasWorked = false;
 
-  /** `share`: of the interval that was worked, 0 to 1. `bytes`: that the heap takes from the system, used or not. */
-  isTime(share: number, bytes: number): boolean {
+  constructor(now: Spent) {
+    this.#before = now;
+  }
+
+  /** `bytes`: that the heap takes from the system, used or not. */
+  isTime(now: Spent, bytes: number): boolean {
+    const active = now.active - this.#before.active;
+    const share = active / (active + now.idle - this.#before.idle);
+    this.#before = now;
     if (share >= busyShare) this.#hasWorked = true;
     if (share > quietShare || !this.#hasWorked) return false;
     this.#hasWorked = false;
     return bytes >= worthwhile;
   }
+
+  /** What a collection took is no load: that of a large heap would call for the next one, for ever. */
+  collected(now: Spent): void {
+    this.#before = now;
+  }
 }
 
 /** Watches the thread it is called in, without keeping that up. */
 export function giveMemoryBackWhenQuiet(everyMs = lookEveryMs): Disposable {
-  const watch = new QuietWatch();
-  let before = performance.eventLoopUtilization();
+  const watch = new QuietWatch(performance.eventLoopUtilization());
   const look = (): void => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, before);
-    before = now;
     const { total_heap_size: heap, external_memory: external } = getHeapStatistics();
-    if (watch.isTime(utilization, heap + external)) collectThoroughly();
+    if (!watch.isTime(performance.eventLoopUtilization(), heap + external)) return;
+    collectThoroughly();
+    watch.collected(performance.eventLoopUtilization());
   };
   const timer = setInterval(look, everyMs).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
