@@ -63,6 +63,28 @@ test("a handler that hangs before it says a word had its batch", async () => {
   assert.deepEqual(harness.console(), [], "the receipt is no word of the Worker's");
 });
 
+test("a receipt is found behind whatever the Worker has written, and is not in its console", async () => {
+  await using harness = await HostHarness.open({ pingIntervalMs: 20, unresponsiveMs: 300 });
+  await harness.deploy({
+    flags: ["nodejs_compat"],
+    source: `
+TextDecoder.prototype.decode = Response.json = () => { throw new Error("the dispatcher has its own"); };
+export default { queue(batch) {
+  if (batch.queue === "loop") for (;;);
+  console.log("x".repeat(70_000));
+  process.stdout.write("y".repeat(70_000));
+} };`,
+  });
+  const written = await harness.deliver([message("x")], { queue: "write" });
+  assert.equal(written.kind === "completed" && written.result.outcome, "ok");
+  await harness.line("yyy");
+  assert.equal((await harness.deliver([message("x")], { queue: "loop" })).kind, "died");
+  assert.deepEqual(
+    harness.console().map((text) => text.slice(0, 9)),
+    ["xxxxxxxxx", "stdout: y"],
+  );
+});
+
 test("a slow handler that waits is left alone", async () => {
   await using harness = await HostHarness.open({ pingIntervalMs: 5, unresponsiveMs: 5_000 });
   await harness.deploy({ source: handler });
