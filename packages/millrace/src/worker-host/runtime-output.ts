@@ -17,8 +17,12 @@ export type RuntimeOutput =
   | { readonly kind: "restated"; readonly name: string; readonly message: string }
   | { readonly kind: "runtime"; readonly level: ConsoleLevel; readonly text: string };
 
-const uncaughtPattern = /^uncaught exception; source = [^;]*; (stack|exception) = ([\s\S]*)$/;
+const uncaughtPattern = /^uncaught exception; source = ([^;]*); (stack|exception) = ([\s\S]*)$/;
+/** Sources of what a process that reports its invocations says a second time. Source: `UncaughtExceptionSource` in worker.c++. */
+const restatingSources = new Set(["Uncaught (async)", "Uncaught (in response)"]);
 const fetchFailedPattern = /^Uncaught exception: [^\s]+: failed: (?:remote\.)?jsg\.([\s\S]*)$/;
+/** In brackets the name that the Worker sees. */
+const domException = /^DOMException\((\w+)\)/;
 /** Service-worker scripts write their console through the runtime's own log. */
 const scriptConsolePrefix = "console.log(); message() = ";
 const traceAddresses = /\n?stack: (?:\S+@[0-9a-f]+\s*)+$/;
@@ -42,14 +46,19 @@ function readRuntimeEntry(text: string, level: ConsoleLevel): RuntimeOutput | un
     return { kind: "console", level: "log", text: scriptConsoleText(text.slice(scriptConsolePrefix.length)) };
   }
   const uncaught = uncaughtPattern.exec(text);
-  if (uncaught !== null) return { kind: "uncaught", ...readError(uncaught[2] ?? "", uncaught[1] === "stack") };
+  if (uncaught !== null) {
+    const [, source = "", form, words = ""] = uncaught;
+    const error = readError(words, form === "stack");
+    if (!restatingSources.has(source)) return { kind: "uncaught", ...error };
+    return { kind: "restated", name: error.name, message: error.message };
+  }
   const restated = restatedPattern.exec(text.replace(traceAddresses, ""));
   if (restated !== null) {
     const [, name, message] = restated;
     return name === undefined || message === undefined ? undefined : { kind: "restated", name, message };
   }
   const failed = fetchFailedPattern.exec(text);
-  if (failed !== null) return { kind: "fetchFailed", text: failed[1] ?? "" };
+  if (failed !== null) return { kind: "fetchFailed", text: (failed[1] ?? "").replace(domException, "$1") };
   return { kind: "runtime", level, text: text.replace(traceAddresses, "") };
 }
 

@@ -47,9 +47,11 @@ export class UncaughtErrors {
     this.#restated = { error, at: performance.now() };
   }
 
-  /** A fetch failed with this text. */
+  /** A fetch failed with this text, where an error with a name of its own comes as `Error: Name: message`. */
   claimForFetch(text: string): void {
-    const found = this.#candidates.findLast(({ error }) => text === textOf(error));
+    const found = this.#candidates.findLast(
+      ({ error }) => text === textOf(error) || text === `Error: ${textOf(error)}`,
+    );
     if (found === undefined) this.#report({ ...errorOf(text), handler: "fetch" });
     else this.#drop(found, "fetch");
   }

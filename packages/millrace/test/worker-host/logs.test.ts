@@ -3,11 +3,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { WorkerName } from "../../src/core/index.ts";
-import type { WorkerTrace } from "../../src/worker-host/index.ts";
+import type { WorkerLogEntry, WorkerTrace } from "../../src/worker-host/index.ts";
 import { WorkerLog } from "../../src/worker-host/worker-log.ts";
 import { recordingLogger } from "../support/broker-harness.ts";
 import { SimulatedTime } from "../support/simulated-time.ts";
 import { HostHarness, message } from "./host-harness.ts";
+
+/** Resolves when a process that reports its invocations has taken over; with the end of watching. */
+async function watch(harness: HostHarness, listener: (trace: WorkerTrace) => void = () => {}): Promise<() => void> {
+  const pid = (): number | undefined => harness.host.describe("app" as WorkerName)?.pid;
+  const before = pid();
+  const stop = harness.host.onTrace(listener);
+  await harness.until(() => pid() !== before, "a tracing process takes over");
+  return stop;
+}
 
 test("console lines arrive once, whole, with level and the Worker's name", async () => {
   await using harness = await HostHarness.open();
@@ -46,42 +55,52 @@ test("console lines arrive once, whole, with level and the Worker's name", async
   assert.equal(logged.length, 9);
 });
 
-test("uncaught errors say which handler threw, once, with their stack", async () => {
-  await using harness = await HostHarness.open();
-  await harness.deploy({
-    source: `class Custom extends Error { constructor(text) { super(text); this.name = "Custom"; } }
-    export default {
-      fetch(request, env, ctx) {
-        const { pathname } = new URL(request.url);
-        if (pathname === "/throw") throw new TypeError("in fetch: with colon");
-        if (pathname === "/custom") throw new Custom("custom one");
-        ctx.waitUntil(Promise.reject(new RangeError("in background")));
-        return new Response("ok");
-      },
-      async queue(batch) { await new Promise((done) => setTimeout(done, 1)); null.property; },
-    }`,
+for (const isWatched of [false, true]) {
+  test(`uncaught errors say which handler threw, once, with their stack${isWatched ? ", while somebody watches too" : ""}`, async () => {
+    await using harness = await HostHarness.open();
+    const errorsOf = (text: string): readonly WorkerLogEntry[] =>
+      harness.entries.filter((entry) => entry.kind === "error" && entry.message.includes(text));
+    await harness.deploy({
+      source: `class Custom extends Error { constructor(text) { super(text); this.name = "Custom"; } }
+      export default {
+        fetch(request, env, ctx) {
+          const { pathname } = new URL(request.url);
+          if (pathname === "/throw") throw new TypeError("in fetch: with colon");
+          if (pathname === "/custom") throw new Custom("custom one");
+          if (pathname === "/dom") throw new DOMException("dom one", "AbortError");
+          ctx.waitUntil(Promise.reject(new RangeError("in background")));
+          return new Response("ok");
+        },
+        async queue(batch) { await new Promise((done) => setTimeout(done, 1)); null.property; },
+      }`,
+    });
+    if (isWatched) await watch(harness);
+    await harness.fetch("/throw");
+    const thrown = await harness.error("in fetch: with colon");
+    assert.deepEqual([thrown.handler, thrown.name, thrown.message], ["fetch", "TypeError", "in fetch: with colon"]);
+    assert.match(thrown.stack ?? "", /at Object\.fetch \(index\.js:5:/);
+
+    const outcome = await harness.deliver([message("x")]);
+    assert.ok(outcome.kind === "completed");
+    assert.match(outcome.error?.message ?? "", /Cannot read properties of null/);
+    assert.match(outcome.error?.stack ?? "", /index\.js:11:/);
+    const queued = await harness.error("Cannot read properties of null");
+    assert.equal(queued.handler, "queue");
+
+    await harness.fetch("/background");
+    assert.equal((await harness.error("in background")).handler, "unknown");
+    await harness.fetch("/custom");
+    assert.equal((await harness.error("custom one")).handler, "fetch");
+    await harness.fetch("/dom");
+    assert.equal((await harness.error("dom one")).name, "AbortError");
+    // What nobody claims is reported after a while: with this one whatever came before it has been.
+    await harness.fetch("/background?again");
+    await harness.until(() => errorsOf("in background").length === 2, "the last error is reported");
+    assert.equal(errorsOf("").length, 6);
+    const logged = harness.log.events.find(({ event }) => event === "worker.error");
+    assert.equal(logged?.fields["message"], "TypeError: in fetch: with colon");
   });
-  await harness.fetch("/throw");
-  const thrown = await harness.error("in fetch: with colon");
-  assert.deepEqual([thrown.handler, thrown.name, thrown.message], ["fetch", "TypeError", "in fetch: with colon"]);
-  assert.match(thrown.stack ?? "", /at Object\.fetch \(index\.js:5:/);
-
-  const outcome = await harness.deliver([message("x")]);
-  assert.ok(outcome.kind === "completed");
-  assert.match(outcome.error?.message ?? "", /Cannot read properties of null/);
-  assert.match(outcome.error?.stack ?? "", /index\.js:10:/);
-  const queued = await harness.error("Cannot read properties of null");
-  assert.equal(queued.handler, "queue");
-
-  await harness.fetch("/background");
-  assert.equal((await harness.error("in background")).handler, "unknown");
-  await harness.fetch("/custom");
-  assert.equal((await harness.error("custom one")).handler, "fetch");
-  const errors = harness.entries.filter(({ kind }) => kind === "error");
-  assert.equal(errors.length, 4);
-  const logged = harness.log.events.find(({ event }) => event === "worker.error");
-  assert.equal(logged?.fields["message"], "TypeError: in fetch: with colon");
-});
+}
 
 test("a Worker that writes without end is cut short, second by second", async () => {
   const time = new SimulatedTime();
@@ -107,10 +126,8 @@ test("invocations are traced while somebody watches", async () => {
       queue() { throw new Error("in queue"); },
     }`,
   });
-  const before = harness.host.describe("app" as never)?.pid;
   const traces: WorkerTrace[] = [];
-  const stop = harness.host.onTrace((trace) => traces.push(trace));
-  await harness.until(() => harness.host.describe("app" as never)?.pid !== before, "a tracing process takes over");
+  const stop = await watch(harness, (trace) => traces.push(trace));
   assert.equal(await harness.fetch(), "ok");
   await harness.deliver([message("x"), message("y")]);
   await harness.until(() => traces.length >= 2, "both invocations are traced");

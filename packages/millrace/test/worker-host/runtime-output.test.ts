@@ -55,6 +55,16 @@ test("console lines, uncaught exceptions and the runtime's own words are told ap
     read(runtimeLine("Uncaught exception: workerd/jsg/value.h:1511: failed: remote.jsg.TypeError: boom", "error")),
     { kind: "fetchFailed", text: "TypeError: boom" },
   );
+  assert.deepEqual(
+    read(runtimeLine("Uncaught exception: a.h:1: failed: remote.jsg.DOMException(AbortError): gone", "error")),
+    { kind: "fetchFailed", text: "AbortError: gone" },
+  );
+  for (const source of ["Uncaught (async)", "Uncaught (in response)"])
+    assert.deepEqual(read(runtimeLine(`uncaught exception; source = ${source}; stack = ${stack}`)), {
+      kind: "restated",
+      name: "TypeError",
+      message: "a; b: c\nsecond line",
+    });
   assert.deepEqual(read(runtimeLine("something else\nstack: /a/b@12 /c/d@ff", "error")), {
     kind: "runtime",
     level: "error",
