@@ -2,7 +2,7 @@
 //
 // It says so by a line on the process's output, which workerd writes before anything else happens: so it has left the process even if
 // the handler never lets the event loop turn again or ends the process. A receipt as the beginning of the answer cost three pieces of
-// a stream, until it had surely gone out, and these as much of workerd's processor time as the rest of a batch of ten.
+// a stream, until it had surely gone out, and these took a third of the processor time that a batch of ten costs workerd.
 
 import { randomBytes } from "node:crypto";
 
