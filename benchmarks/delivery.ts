@@ -122,13 +122,14 @@ async function open({ options, folder }: Context, shape: Shape): Promise<OpenCas
   };
 }
 
-/** As many at once as the API answers well. */
+const callsAtOnce = 16;
+
 async function forAll(queues: readonly BenchQueue[], act: (queue: BenchQueue) => Promise<void>): Promise<void> {
   const left = queues.values();
   const actInTurn = async (): Promise<void> => {
     for (const queue of left) await act(queue);
   };
-  await Promise.all(Array.from({ length: 16 }, actInTurn));
+  await Promise.all(Array.from({ length: callsAtOnce }, actInTurn));
 }
 
 function messagesOf({ batch }: Shape, seconds: number, bytes: number): number {

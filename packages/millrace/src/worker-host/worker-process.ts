@@ -211,7 +211,8 @@ export class WorkerProcess {
   }
 
   async #causeOfDeath(otherwise: string): Promise<string> {
-    const exit = await this.#endIsKnown();
+    // It was waited for when the batch was judged.
+    const exit = this.hasExited ? await this.exited : undefined;
     if (this.#wedgedAfterMs !== undefined) {
       return `the Worker kept its event loop busy for ${this.#wedgedAfterMs / 1_000} seconds, so its process was ended`;
     }

@@ -71,7 +71,7 @@ for (const isWatched of [false, true]) {
           ctx.waitUntil(Promise.reject(new RangeError("in background")));
           return new Response("ok");
         },
-        async queue(batch) { await new Promise((done) => setTimeout(done, 1)); null.property; },
+        async queue(batch) { await new Response("").text(); null.property; },
       }`,
     });
     if (isWatched) await watch(harness);
